@@ -1,0 +1,1 @@
+"""Plain functions from references to references. Knows neither Prefect nor the checks."""

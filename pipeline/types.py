@@ -1,0 +1,126 @@
+"""The carriers between stages: tidy tables, and small frozen values.
+
+Ids are Label Studio's. An answer is stored as JSON in the task type's own form (for single-label classification a
+JSON string, `"refund"`). Tables are pandas data frames with the columns listed here, in this order, sorted by id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+EXAMPLE_COLUMNS = ("example_id", "data", "text", "group", "split")  # then one column per slice
+ANNOTATION_COLUMNS = (
+    "annotation_id", "example_id", "annotator", "answer", "created_at", "updated_at", "seconds", "ground_truth",
+    "cancelled",
+)
+CONSENSUS_COLUMNS = ("example_id", "answer", "confidence", "annotations", "tie", "method")
+ANNOTATOR_COLUMNS = ("annotator", "name", "annotations", "quality", "quality_low", "quality_high")
+FINDING_COLUMNS = ("check", "subject", "subject_id", "severity", "flagged", "reason", "suggestion")
+VERDICT_COLUMNS = ("example_id", "verdict", "reasons")
+QUARANTINE_COLUMNS = ("source", "record_id", "reason", "record")
+SUBJECTS = ("example", "annotator", "slice", "corpus")
+VERDICTS = ("keep", "relabel", "drop")
+SPLITS = ("train", "validation", "test")
+
+# A slice that took one of these names would hide a column of ours.
+RESERVED = frozenset(
+    (*EXAMPLE_COLUMNS, "answer", "confidence", "verdict", "reasons", "annotators", "annotation_ids", "row_hash")
+)
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Control:
+    """The part of a label configuration that one task type reads: which control, on which data field, which labels."""
+
+    name: str  # Label Studio's from_name
+    to_name: str
+    tag: str  # "Choices", ...
+    field: str  # the data key that the annotator sees, "text" for value="$text"
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a source holds: tables, what could not be read (kept, with its reason), and the control in force."""
+
+    examples: pd.DataFrame  # example_id, data, text, group, split (declared, or ""), slices
+    annotations: pd.DataFrame
+    quarantine: pd.DataFrame
+    control: Control
+    users: dict[str, str] = field(default_factory=dict)  # annotator id -> name to show
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is dear to compute, row by row as in `Corpus.examples`.
+
+    embeddings: (n, d) float32, unit length; zero rows for empty texts.
+    probabilities: (n, K) out-of-sample class probabilities in [0, 1]; NaN rows where there is no consensus.
+    neighbours, similarities: (n, k) indices of the nearest other rows and their cosine, best first; -1 where none.
+    """
+
+    embeddings: FloatArray
+    probabilities: FloatArray
+    neighbours: IntArray
+    similarities: FloatArray
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The one carrier: what a check may ask about."""
+
+    examples: pd.DataFrame
+    annotations: pd.DataFrame  # answered ones only: neither cancelled nor empty
+    consensus: pd.DataFrame  # one row per example that has at least one answer
+    annotators: pd.DataFrame
+    labels: tuple[str, ...]
+    slices: tuple[str, ...]
+    evidence: Evidence
+    seed: int = 0
+
+    def labelled(self) -> pd.DataFrame:
+        """Examples with a consensus: example columns, then `label` (plain text), `confidence`, `tie` and `row` (the
+        position in `examples` and in the evidence)."""
+        import orjson
+
+        rows = self.examples.assign(row=np.arange(len(self.examples)))
+        out = rows.merge(self.consensus[["example_id", "answer", "confidence", "tie"]], on="example_id")
+        out["label"] = [orjson.loads(answer) for answer in out.pop("answer")]
+        return out
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its interval, both ends included; `level` is the coverage aimed at."""
+
+    value: float
+    low: float
+    high: float
+    level: float = 0.95
+
+    def as_dict(self) -> dict[str, float]:
+        return {"value": self.value, "low": self.low, "high": self.high, "level": self.level}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Open only if every expectation passed and no check crashed."""
+
+    name: str
+    open: bool
+    expectations: list[dict[str, Any]]  # table, expectation, column, observed, allowed, passed, meaning
+
+    @property
+    def blocking(self) -> list[dict[str, Any]]:
+        return [item for item in self.expectations if not item["passed"]]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "open": self.open, "expectations": self.expectations}
