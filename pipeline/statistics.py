@@ -1,0 +1,122 @@
+"""The few statistics that several stages share: an interval for a rate, an interval for anything, corrected p-values.
+
+Everything here is deterministic: the bootstrap draws from the seed it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pipeline.types import Interval
+
+Array = NDArray[np.float64]
+
+
+def wilson(successes: float, n: int, level: float = 0.95) -> Interval:
+    """The rate successes / n with Wilson's score interval, inside [0, 1] also at 0 and n.
+
+    `successes` may be a sum of probabilities. ValueError if n < 1 or successes is not within [0, n].
+    Source: Wilson (1927); recommended for all n by Brown, Cai and DasGupta (2001).
+    """
+    low, high = wilson_bounds([successes], [n], level)
+    return Interval(float(successes / n), float(low[0]), float(high[0]), level)
+
+
+def wilson_bounds(successes: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[Array, Array]:
+    """Wilson's (low, high) for arrays of counts; see `wilson`."""
+    from scipy.special import ndtri
+
+    hits, size = np.asarray(successes, np.float64), np.asarray(n, np.float64)
+    if (size < 1).any() or (hits < -1e-9).any() or (hits > size * (1 + 1e-9)).any():
+        raise ValueError("a rate needs n of at least 1 and 0 ≤ successes ≤ n")
+    rate, square = np.clip(hits / size, 0.0, 1.0), float(ndtri(0.5 + level / 2)) ** 2
+    centre = (rate + square / (2 * size)) / (1 + square / size)
+    half = np.sqrt(square * (rate * (1 - rate) / size + square / (4 * size**2))) / (1 + square / size)
+    return np.minimum(np.clip(centre - half, 0, 1), rate), np.maximum(np.clip(centre + half, 0, 1), rate)
+
+
+def holm(p: ArrayLike, tests: int | None = None) -> Array:
+    """Holm's adjusted p-values, in the order given: at most `level` of all families report any false one.
+
+    `tests` is the size of the family where only its smallest p-values are given (the others count as 1).
+    Source: Holm (1979).
+    """
+    values, order, size = _ordered(p, tests)
+    stepped = values[order] * (size - np.arange(len(order)))
+    return _restore(np.maximum.accumulate(np.minimum(stepped, 1.0)), order)
+
+
+def benjamini_hochberg(p: ArrayLike, tests: int | None = None) -> Array:
+    """Adjusted p-values (q-values), in the order given: on average at most `level` of the reported are false.
+
+    `tests` as in `holm`. Source: Benjamini and Hochberg (1995).
+    """
+    values, order, size = _ordered(p, tests)
+    stepped = values[order] * size / np.arange(1, len(order) + 1)
+    return _restore(np.minimum(np.minimum.accumulate(stepped[::-1])[::-1], 1.0), order)
+
+
+def _ordered(p: ArrayLike, tests: int | None) -> tuple[Array, NDArray[np.int64], int]:
+    values = np.asarray(p, np.float64)
+    if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError("p-values are a list of numbers in [0, 1]")
+    if tests is not None and tests < len(values):
+        raise ValueError(f"a family of {tests} tests cannot have {len(values)} p-values")
+    return values, np.argsort(values, kind="stable"), len(values) if tests is None else tests
+
+
+def _restore(adjusted: Array, order: NDArray[np.int64]) -> Array:
+    result = np.empty_like(adjusted)
+    result[order] = adjusted
+    return result
+
+
+def cohens_h(a: ArrayLike, b: ArrayLike) -> Array:
+    """How far rate `a` lies above rate `b`, in [-π, π]; 0 is no difference. The same number of points counts for more
+    near 0 and 1. By convention 0.2 is small, 0.5 medium, 0.8 large. Source: Cohen (1988), chapter 6."""
+    first, second = (np.arcsin(np.sqrt(np.clip(np.asarray(x, np.float64), 0, 1))) for x in (a, b))
+    result: Array = 2 * first - 2 * second
+    return result
+
+
+def cramers_v(counts: ArrayLike) -> tuple[float, float]:
+    """(Cramér's V, p of the chi-squared test) of a table of counts (rows, columns).
+
+    V is in [0, 1], 0 without association, with bias correction: the plain V of independent variables is above 0, the
+    more so the smaller the counts. (0, 1) if fewer than two rows or columns are in use. Source: Bergsma (2013).
+    """
+    from scipy.stats import chi2
+
+    table = np.asarray(counts, np.float64)
+    table = table[table.sum(1) > 0][:, table.sum(0) > 0]
+    n, (rows, columns) = table.sum(), table.shape
+    if min(rows, columns) < 2:
+        return 0.0, 1.0
+    expected = np.outer(table.sum(1), table.sum(0)) / n
+    statistic, freedom = float(((table - expected) ** 2 / expected).sum()), (rows - 1) * (columns - 1)
+    excess = max(0.0, statistic / n - freedom / (n - 1))
+    width = min(rows - (rows - 1) ** 2 / (n - 1), columns - (columns - 1) ** 2 / (n - 1)) - 1
+    v = min(1.0, (excess / width) ** 0.5) if width > 0 else 0.0
+    return float(v), float(chi2.sf(statistic, freedom))
+
+
+def bootstrap(
+    statistic: Callable[[NDArray[np.int64]], float], n: int, *, seed: int, resamples: int = 1000, level: float = 0.95
+) -> Interval:
+    """`statistic` of all rows with its percentile interval over `resamples` draws of n rows with replacement.
+
+    `statistic` takes row numbers (n,) and may give NaN for a draw in which it is not defined; such draws are left out.
+    ValueError if n < 1, or if it is not defined for all rows. 1000 resamples: Efron and Tibshirani (1993), chapter 13.
+    """
+    if n < 1:
+        raise ValueError("a bootstrap needs at least one row")
+    value = float(statistic(np.arange(n)))
+    if np.isnan(value):
+        raise ValueError("the statistic is not defined for these rows")
+    random = np.random.default_rng(seed)
+    draws = np.array([statistic(random.integers(0, n, n)) for _ in range(resamples)], np.float64)
+    low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high), level)
