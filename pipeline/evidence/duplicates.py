@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.evidence.minhash import candidates, jaccard, shingles, signatures
-from pipeline.types import IntArray
+from pipeline.types import Corpus, IntArray
 
 Pair = tuple[int, int, float]  # row, later row, Jaccard similarity in [0, 1]
 
@@ -84,9 +86,14 @@ def near_groups(
     and shares half of its n-grams, then the next. A thousand messages from one template stay one group; a chain falls
     apart, and the pairs that were cut are still among those returned.
     """
+    pairs = near_pairs(texts, floor=threshold)
+    return link(texts, pairs, max_chain=max_chain), pairs
+
+
+def link(texts: Sequence[str], pairs: Sequence[Pair], *, max_chain: int = MAX_CHAIN) -> IntArray:
+    """(n,) the groups that `pairs` (from `near_pairs` on the same texts) tie, as `near_groups` describes them."""
     names, rows = _distinct(texts)
     number = {row: name for name, row in enumerate(rows)}
-    pairs = near_pairs(texts, floor=threshold)
     links: dict[int, dict[int, float]] = {}
     for one, two, similarity in pairs:
         links.setdefault(number[one], {})[number[two]] = similarity
@@ -99,7 +106,7 @@ def near_groups(
         for part in parts:
             members = [rows[name] for name in part]
             parent[members] = min(members)
-    return parent[groups], pairs
+    return parent[groups]
 
 
 def preference(ids: Iterable[object], splits: Iterable[str], annotations: pd.Series) -> IntArray:
@@ -164,3 +171,38 @@ def _reach(start: int, links: dict[int, dict[int, float]], admit: Callable[[int]
                 found.add(name)
                 todo.append(name)
     return sorted(found)
+
+
+def labels_of(corpus: Corpus) -> list[str | None]:
+    """The consensus of each example as text to show, None where there is none."""
+    import orjson
+
+    answers = dict(zip(corpus.consensus["example_id"], corpus.consensus["answer"], strict=True))
+    loaded = {answer: orjson.loads(answer) for answer in set(answers.values())}
+    shown = {answer: value if isinstance(value, str) else answer for answer, value in loaded.items()}
+    return [shown[answers[name]] if name in answers else None for name in corpus.examples["example_id"]]
+
+
+def conflicts(groups: IntArray, labels: Sequence[str | None]) -> dict[int, list[str]]:
+    """Groups whose rows carry different labels: group -> its labels, sorted. None is no label and conflicts with none."""
+    seen: dict[int, set[str]] = {}
+    for group, label in zip(groups.tolist(), labels, strict=True):
+        if label is not None:
+            seen.setdefault(group, set()).add(label)
+    return {group: sorted(found) for group, found in sorted(seen.items()) if len(found) > 1}
+
+
+def group_facts(groups: IntArray, ids: Sequence[object], labels: Sequence[str | None]) -> dict[str, Any]:
+    """For the report: how many groups of two rows and more, of which sizes, and which of them carry different labels."""
+    members: dict[int, list[str]] = {}
+    for group, name in zip(groups.tolist(), ids, strict=True):
+        members.setdefault(group, []).append(str(name))
+    sizes = Counter(len(rows) for rows in members.values() if len(rows) > 1)
+    at_odds = conflicts(groups, labels)
+    return {
+        "judged": len(groups),
+        "groups": sum(sizes.values()),
+        "sizes": [{"rows": size, "groups": count} for size, count in sorted(sizes.items())],
+        "conflicting": len(at_odds),
+        "conflicts": [{"examples": members[group], "labels": found} for group, found in at_odds.items()],
+    }
