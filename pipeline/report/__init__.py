@@ -1,8 +1,8 @@
 """The HTML pages and their plots: one self-contained file each, no script, nothing from outside.
 
-    quality(folder)             the page of a check run
-    evaluation(folder, context) the page of an evaluation
-    markdown_summary(summary, link)  a few lines for a Prefect artifact
+quality(folder)             the page of a check run
+evaluation(folder, context) the page of an evaluation
+markdown_summary(summary, link)  a few lines for a Prefect artifact
 """
 
 from pipeline.report.evaluation_page import evaluation

@@ -31,22 +31,29 @@ class Dot:
     reference: float | None = None
 
 
-def dots(rows: Sequence[Dot], *, title: str, percent: bool, reference: float | None = None) -> dict[str, Any]:
+def dots(
+    rows: Sequence[Dot], *, title: str, percent: bool, note: str = "", reference: float | None = None
+) -> dict[str, Any]:
     """What the `chart` macro draws: a row each, an axis, and the numbers for the table under it.
 
-    percent: values are shares in [0, 1], shown as percentages from 0 up; else values as they are, up to 1.
+    percent: values are shares in [0, 1], shown as percentages; else they are shown as they are.
+    reference: a value that a dashed line marks in all rows.
     """
     drawn = rows[:LONGEST_CHART]
-    low, high, ticks = _axis(drawn, percent)
+    low, high, ticks = _axis(drawn, reference)
     marks = [_share(tick, low, high) for tick in ticks]
     show = pct if percent else val
     return {
         "title": title,
+        "note": note,
         "left_out": len(rows) - len(drawn),
         "has_n": any(row.n is not None for row in drawn),
         "rows": [
             {
-                "label": row.label, "n": row.n, "flagged": row.flagged, "value": show(row.value),
+                "label": row.label,
+                "n": row.n,
+                "flagged": row.flagged,
+                "value": show(row.value),
                 "interval": span({"low": row.low, "high": row.high}, percent),
                 "svg": _row(row, low, high, marks, reference, f"{show(row.value)}"),
             }
@@ -56,10 +63,12 @@ def dots(rows: Sequence[Dot], *, title: str, percent: bool, reference: float | N
     }
 
 
-def _axis(rows: Sequence[Dot], percent: bool) -> tuple[float, float, list[float]]:
-    seen = [x for row in rows for x in (row.value, row.low, row.high, row.reference) if x is not None]
-    low = min([0.0, *seen])
-    high = max(seen, default=1.0) if percent else max([1.0, *seen])
+def _axis(rows: Sequence[Dot], reference: float | None) -> tuple[float, float, list[float]]:
+    """From 0 unless everything lies far above it, so that near values can be told apart."""
+    seen = [x for row in rows for x in (row.value, row.low, row.high, row.reference, reference) if x is not None]
+    low, high = min(seen, default=0.0), max(seen, default=1.0)
+    low = low if low < 0 or low > 0.4 else 0.0
+    high = high if high > low else low + 1.0
     step = _step((high - low) / 4)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return first * step, last * step, [round(at * step, 10) for at in range(first, last + 1)]

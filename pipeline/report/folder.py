@@ -13,6 +13,8 @@ import pandas as pd
 from pipeline.errors import Damaged, Missing
 from pipeline.report.render import answer
 
+# Rows shown in one section; the Parquet file beside the page holds the rest.
+QUEUE, LISTED = 10, 20
 SAID_SHOWN = 8  # annotators side by side under one example
 
 
@@ -39,9 +41,13 @@ def load(folder: Path) -> Run:
     """Missing if a file is not there, Damaged if the summary is not JSON."""
     flagged, private = _findings(folder)
     return Run(
-        folder=folder, summary=read_json(folder / "summary.json"), flagged=flagged,
-        verdicts=_verdicts(folder, flagged), annotators=table(folder, "annotators"),
-        quarantine=table(folder, "quarantine"), private=private,
+        folder=folder,
+        summary=read_json(folder / "summary.json"),
+        flagged=flagged,
+        verdicts=_verdicts(folder),
+        annotators=table(folder, "annotators"),
+        quarantine=table(folder, "quarantine"),
+        private=private,
     )
 
 
@@ -55,9 +61,7 @@ def read_json(file: Path) -> dict[str, Any]:
     return loaded
 
 
-def table(
-    folder: Path, name: str, columns: Sequence[str] | None = None, where: Any = None
-) -> pd.DataFrame:
+def table(folder: Path, name: str, columns: Sequence[str] | None = None, where: Any = None) -> pd.DataFrame:
     """A table of the run, its id columns as text."""
     import pyarrow.parquet as pq
 
@@ -86,24 +90,18 @@ def _findings(folder: Path) -> tuple[pd.DataFrame, frozenset[str]]:
     return flagged.drop(columns="order").reset_index(drop=True), frozenset(private)
 
 
-def _verdicts(folder: Path, flagged: pd.DataFrame) -> pd.DataFrame:
+def _verdicts(folder: Path) -> pd.DataFrame:
     found = table(folder, "verdicts", where=[("verdict", "!=", "keep")])
-    worst = flagged[flagged["subject"] == "example"].groupby("subject_id")["severity"].max()
-    found = found.assign(severity=found["example_id"].map(worst).fillna(0.0), order=found["example_id"].map(by_id))
+    why = [reasons(stored) for stored in found["reasons"]]
+    worst = [max((item["severity"] for item in items), default=0.0) for items in why]
+    found = found.assign(why=pd.Series(why, dtype=object), severity=worst, order=found["example_id"].map(by_id))
     return found.sort_values(["severity", "order"], ascending=[False, True]).reset_index(drop=True)
 
 
-def reasons(stored: Any) -> list[dict[str, str]]:
-    """A verdict's reasons as [{"check", "reason"}], whether stored as texts or as objects."""
-    try:
-        items = orjson.loads(stored) if isinstance(stored, str) else list(stored)
-    except (orjson.JSONDecodeError, TypeError):
-        items = [] if stored is None or stored != stored else [stored]
-    out = []
-    for item in items if isinstance(items, list) else [items]:
-        parts = item if isinstance(item, dict) else {"reason": item}
-        out.append({"check": str(parts.get("check", "")), "reason": str(parts.get("reason", ""))})
-    return out
+def reasons(stored: Any) -> list[dict[str, Any]]:
+    """A verdict's reasons, strongest first, as [{"check", "action", "severity", "reason", "suggestion"}]."""
+    empty = {"check": "", "action": "", "severity": 0.0, "reason": "", "suggestion": ""}
+    return [{**empty, **item} for item in orjson.loads(stored)]
 
 
 def cards(run: Run, ids: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -19,14 +19,16 @@ def _state(summary: dict[str, Any]) -> str:
     if summary["counts"]["examples"] == 0:
         return "the project has no examples."
     if judged == 0:
-        return f"none of {plural(summary['counts']['examples'], 'example', 'examples')} could be judged."
+        return f"none of {plural(summary['counts']['examples'], 'example', 'examples')} has an answer yet."
     text = (
         f"{num(keep)} of {plural(judged, 'example', 'examples')} {'is' if keep == 1 else 'are'} fit for training; "
         f"{num(relabel)} {'needs' if relabel == 1 else 'need'} an annotator, "
         f"{num(drop)} {'was' if drop == 1 else 'were'} set aside."
     )
     unjudged = summary["counts"]["examples"] - judged
-    return text if unjudged <= 0 else f"{text[:-1]}, {num(unjudged)} {'has' if unjudged == 1 else 'have'} no verdict."
+    return (
+        text if unjudged <= 0 else f"{text[:-1]}, {num(unjudged)} {'has' if unjudged == 1 else 'have'} no answer yet."
+    )
 
 
 def key_numbers(summary: dict[str, Any]) -> list[dict[str, str]]:
@@ -37,21 +39,29 @@ def key_numbers(summary: dict[str, Any]) -> list[dict[str, str]]:
     fit = shares["keep"]
     return [
         {
-            "name": "Fit for training", "value": pct(fit["value"]) if fit else "–",
-            "note": f"{num(verdicts['keep'])} of {num(total)}", "interval": span(fit, True),
+            "name": "Fit for training",
+            "value": pct(fit["value"]) if fit else "–",
+            "note": f"{num(verdicts['keep'])} of {num(total)}",
+            "interval": span(fit, True),
         },
         {
-            "name": "Need an annotator", "value": num(verdicts["relabel"]),
-            "note": _share(shares["relabel"]), "interval": span(shares["relabel"], True),
+            "name": "Need an annotator",
+            "value": num(verdicts["relabel"]),
+            "note": _share(shares["relabel"]),
+            "interval": span(shares["relabel"], True),
         },
         {
-            "name": "Set aside", "value": num(verdicts["drop"]),
-            "note": _share(shares["drop"]), "interval": span(shares["drop"], True),
+            "name": "Set aside",
+            "value": num(verdicts["drop"]),
+            "note": _share(shares["drop"]),
+            "interval": span(shares["drop"], True),
         },
         _agreement(summary["agreement"]),
         {
-            "name": "Annotations", "value": num(counts["annotations"]),
-            "note": f"by {plural(counts['annotators'], 'annotator', 'annotators')}, {_per_example(counts)}", "interval": "",
+            "name": "Annotations",
+            "value": num(counts["annotations"]),
+            "note": f"by {plural(counts['annotators'], 'annotator', 'annotators')}, {_per_example(counts)}",
+            "interval": "",
         },
     ]
 
@@ -65,7 +75,10 @@ def _agreement(agreement: dict[str, Any]) -> dict[str, str]:
     if overall is None:
         return {"name": "Agreement", "value": "–", "note": agreement["reason"], "interval": ""}
     return {
-        "name": "Agreement", "value": val(overall["value"]), "note": agreement["measure"], "interval": span(overall)
+        "name": "Agreement",
+        "value": val(overall["value"]),
+        "note": agreement["measure"],
+        "interval": span(overall),
     }
 
 
@@ -86,9 +99,7 @@ def blocked(summary: dict[str, Any]) -> list[dict[str, str]]:
         for item in failed
     ]
     crashed = [item for item in summary["checks"] if item["status"] == "crashed"]
-    return rows + [
-        {"what": f"The check “{words(item['check'])}” crashed", "seen": item["reason"]} for item in crashed
-    ]
+    return rows + [{"what": f"The check “{words(item['check'])}” crashed", "seen": item["reason"]} for item in crashed]
 
 
 def _plain(value: Any) -> str:
@@ -104,20 +115,28 @@ def actions(summary: dict[str, Any]) -> list[dict[str, str]]:
         (crashed, f"Find out why {', '.join(crashed)} crashed.", "", "checks"),
         (not summary["gate"]["open"], "Mend what blocks the gate, then check again.", "assay check", "gate"),
         (
-            verdicts["relabel"], f"Ask an annotator about {plural(verdicts['relabel'], 'example', 'examples')}, most doubtful first.",
-            "assay review push", "next",
+            verdicts["relabel"],
+            f"Ask an annotator about {plural(verdicts['relabel'], 'example', 'examples')}, most doubtful first.",
+            "assay review push",
+            "next",
         ),
         (
-            people, f"Talk with {plural(people[0]['flagged'] if people else 0, 'annotator', 'annotators')} whose answers stand out.",
-            "", "annotators",
+            people,
+            f"Talk with {plural(people[0]['flagged'] if people else 0, 'annotator', 'annotators')} whose answers stand out.",
+            "",
+            "annotators",
         ),
         (
-            counts["quarantined"], f"Mend {plural(counts['quarantined'], 'record', 'records')} that could not be read.", "",
+            counts["quarantined"],
+            f"Mend {plural(counts['quarantined'], 'record', 'records')} that could not be read.",
+            "",
             "quarantine",
         ),
         (
-            counts["unannotated"], f"Annotate {plural(counts['unannotated'], 'example', 'examples')} that nobody has answered.",
-            "", "splits",
+            counts["unannotated"],
+            f"Annotate {plural(counts['unannotated'], 'example', 'examples')} that nobody has answered.",
+            "",
+            "splits",
         ),
         (summary["gate"]["open"], "Publish what is fit as the next dataset version.", "assay release", "splits"),
     ]

@@ -1,0 +1,177 @@
+"""The measured part of the quality page: labels, slices, agreement and annotators, as plots and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from pipeline.report.charts import Dot, band, dots
+from pipeline.report.folder import LISTED, QUEUE, Run, by_id
+
+MATRIX = 12  # annotators up to which pairs are drawn as a square
+WIDEST = 0.30  # an annotator's interval wider than this is not ranked: about 40 answers at a quality of 0.5
+
+
+def shares(labels: list[dict[str, Any]]) -> dict[str, Any]:
+    rows = sorted(labels, key=lambda item: (-item["count"], item["label"]))
+    return dots(
+        [Dot(item["label"], item["share"], item["low"], item["high"], item["count"]) for item in rows],
+        title="Share of each label",
+        percent=True,
+    )
+
+
+def _facts(summary: dict[str, Any], check: str, key: str) -> list[dict[str, Any]]:
+    """A list a known check leaves in its facts; empty if it was skipped or leaves something else."""
+    found = next((item["facts"].get(key) for item in summary["checks"] if item["check"] == check), None)
+    return found if isinstance(found, list) else []
+
+
+def slice_rates(summary: dict[str, Any]) -> dict[str, Any]:
+    tests = _facts(summary, "slice_labels", "tests")
+    rows = sorted(tests, key=lambda item: (not item["flagged"], str(item["slice"]), str(item["group"]), item["label"]))
+    flagged = [item for item in rows if item["flagged"]]
+    return {
+        "chart": _rate_chart(
+            flagged[:LISTED], "Label rates that differ from slice to slice", "The upright tick is what to compare with."
+        ),
+        "flagged": len(flagged),
+        "tests": len(tests),
+        "association": sorted(
+            _facts(summary, "slice_labels", "association"), key=lambda item: (-(item["cramers_v"] or 0), item["slice"])
+        ),
+    }
+
+
+def _rate_chart(rows: list[dict[str, Any]], title: str, note: str) -> dict[str, Any]:
+    made = [
+        Dot(
+            f"{item['slice']} {item['group']}: {item['label']}",
+            item["rate"],
+            item["low"],
+            item["high"],
+            item.get("n"),
+            bool(item["flagged"]),
+            _numeric(item.get("reference", item.get("others"))),
+        )
+        for item in rows
+    ]
+    return dots(made, title=title, note=note, percent=True)
+
+
+def _numeric(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def kept(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    made = [
+        Dot(
+            f"{row['slice']} {row['group']}",
+            row["kept"] / row["n"] if row["n"] else None,
+            row["kept_low"],
+            row["kept_high"],
+            row["n"],
+        )
+        for row in sorted(rows, key=lambda row: (row["slice"], row["group"]))
+    ]
+    return dots(made, title="Share fit for training, by slice", percent=True)
+
+
+def agreement(agreement: dict[str, Any]) -> list[dict[str, Any]]:
+    overall = agreement["overall"]["value"] if agreement["overall"] else None
+    names: list[tuple[str, str, Callable[[dict[str, Any]], str]]] = [
+        ("labels", "Agreement on each label", lambda item: str(item["label"])),
+        ("slices", "Agreement in each slice", lambda item: f"{item['slice']} {item['group']}"),
+    ]
+    charts = []
+    for key, title, name in names:
+        rows = [Dot(name(item), item["value"], item["low"], item["high"], item["n"]) for item in agreement[key]]
+        note = "" if overall is None else "The dashed line is the agreement over all."
+        charts.append(dots(rows, title=title, note=note, percent=False, reference=overall))
+    return [chart for chart in charts if chart["rows"]]
+
+
+def pairs(pairs: list[dict[str, Any]], names: dict[str, str]) -> dict[str, Any]:
+    """A square of agreement for few annotators, the lowest pairs for many."""
+    people = sorted({str(item[side]) for item in pairs for side in ("a", "b")}, key=by_id)
+    cells = {frozenset((str(item["a"]), str(item["b"]))): item for item in pairs}
+    low = sorted(pairs, key=lambda item: (item["value"] is None, item["value"], str(item["a"]), str(item["b"])))
+    square = [
+        [
+            {**found, "band": band(found["value"])} if (found := cells.get(frozenset((a, b)))) and a != b else None
+            for b in people
+        ]
+        for a in people
+    ]
+    few = len(people) <= MATRIX
+    return {
+        "names": [names.get(key, key) for key in people],
+        "square": square if few else [],
+        "count": len(pairs),
+        "lowest": []
+        if few
+        else [
+            {**item, "a": names.get(str(item["a"]), item["a"]), "b": names.get(str(item["b"]), item["b"])}
+            for item in low[:LISTED]
+        ],
+    }
+
+
+def people(run: Run) -> dict[str, Any]:
+    """Annotators in order of quality; those whose interval is too wide to say stand apart, in order of name."""
+    rows = [
+        Dot(run.names[key], _missing(value), _missing(low), _missing(high), int(n))
+        for key, n, value, low, high in zip(
+            *(run.annotators[name] for name in ("annotator", "annotations", "quality", "quality_low", "quality_high")),
+            strict=True,
+        )
+    ]
+    sure = [row for row in rows if row.low is not None and row.high is not None and row.high - row.low <= WIDEST]
+    unsure = [row for row in rows if row not in sure]
+    bias = sorted(
+        _facts(run.summary, "annotators", "bias"),
+        key=lambda item: (
+            not item["flagged"],
+            str(item["annotator"]),
+            str(item["slice"]),
+            str(item["group"]),
+            item["label"],
+        ),
+    )
+    flagged = [{**item, "slice": f"{_who(run, item)}, {item['slice']}"} for item in bias if item["flagged"]]
+    confusions = sorted(
+        _facts(run.summary, "annotators", "confusions"),
+        key=lambda item: (
+            not item.get("flagged"),
+            -item["count"],
+            str(item["annotator"]),
+            item["given"],
+            item["consensus"],
+        ),
+    )
+    return {
+        "count": len(rows),
+        "ranked": dots(
+            sorted(sure, key=lambda row: (row.value or 0.0, row.label)), title="Quality of each annotator", percent=True
+        ),
+        "unranked": dots(
+            sorted(unsure, key=lambda row: (-(row.n or 0), row.label)), title="Too few answers to rank", percent=True
+        ),
+        "confusions": [{**item, "who": _who(run, item)} for item in confusions[:QUEUE]],
+        "confusions_more": max(len(confusions) - QUEUE, 0),
+        "bias": _rate_chart(
+            flagged[:LISTED],
+            "Where one annotator labels a slice unlike the others",
+            f"The upright tick is the rate of the others. {len(bias):,} comparisons were made.",
+        ),
+    }
+
+
+def _who(run: Run, item: dict[str, Any]) -> str:
+    return run.names.get(str(item["annotator"]), str(item["annotator"]))
+
+
+def _missing(value: Any) -> float | None:
+    return None if value is None or pd.isna(value) else float(value)
