@@ -155,11 +155,15 @@ def _verify(path: Path) -> None:
     try:
         files = orjson.loads((path / MANIFEST).read_bytes())["files"]
     except (ValueError, KeyError) as error:
-        raise Damaged(f"{path / MANIFEST} cannot be read: restore it from a backup, or delete {path} and run again.") from error
+        raise Damaged(
+            f"{path / MANIFEST} cannot be read: restore it from a backup, or delete {path} and run again."
+        ) from error
     for name, facts in files.items():
         file = path / name
         if not file.is_file() or sha256(file) != facts["sha256"]:
-            raise Damaged(f"{file} does not match its checksum: restore it from a backup, or delete {path} and run again.")
+            raise Damaged(
+                f"{file} does not match its checksum: restore it from a backup, or delete {path} and run again."
+            )
     _verified.add(mark)
 
 

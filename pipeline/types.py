@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 EXAMPLE_COLUMNS = ("example_id", "data", "text", "group", "split")  # then one column per slice
 ANNOTATION_COLUMNS = (
-    "annotation_id", "example_id", "annotator", "answer", "created_at", "updated_at", "seconds", "ground_truth",
+    "annotation_id",
+    "example_id",
+    "annotator",
+    "answer",
+    "created_at",
+    "updated_at",
+    "seconds",
+    "ground_truth",
     "cancelled",
 )
 CONSENSUS_COLUMNS = ("example_id", "answer", "confidence", "annotations", "tie", "method")

@@ -98,7 +98,9 @@ def findings(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows with subject_id, severity, flagged, reason, suggestion (JSON or "") as a table, worst first."""
     columns = [name for name in FINDING_COLUMNS if name not in ("check", "subject")]
     table = pd.DataFrame(list(rows), columns=columns)
-    table = table.astype({"subject_id": "str", "severity": "float64", "flagged": "bool", "reason": "str", "suggestion": "str"})
+    table = table.astype(
+        {"subject_id": "str", "severity": "float64", "flagged": "bool", "reason": "str", "suggestion": "str"}
+    )
     return table.sort_values(["severity", "subject_id"], ascending=[False, True], ignore_index=True)
 
 
@@ -115,7 +117,9 @@ def all_checks() -> dict[str, Check]:
     return dict(sorted(found.items()))
 
 
-def settings_for(configured: Mapping[str, Mapping[str, Any] | bool], where: str = "project.yaml") -> dict[str, dict[str, Any]]:
+def settings_for(
+    configured: Mapping[str, Mapping[str, Any] | bool], where: str = "project.yaml"
+) -> dict[str, dict[str, Any]]:
     """Check name -> settings, defaults filled in, for every check that is switched on.
 
     `configured` is the `checks` section: a mapping of settings, or `false` to switch a check off. CheckError names the
@@ -171,9 +175,16 @@ def _ask(item: Check, corpus: Corpus, settings: dict[str, Any]) -> Outcome:
         last = traceback.extract_tb(error.__traceback__)[-1]
         status, reason = "crashed", f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"
     return Outcome(
-        check=item.name, question=item.question, status=status, reason=reason, judged=len(report.findings),
-        flagged=int(report.findings["flagged"].sum()), seconds=round(time.perf_counter() - start, 3),
-        settings=settings, facts=report.facts, findings=report.findings,
+        check=item.name,
+        question=item.question,
+        status=status,
+        reason=reason,
+        judged=len(report.findings),
+        flagged=int(report.findings["flagged"].sum()),
+        seconds=round(time.perf_counter() - start, 3),
+        settings=settings,
+        facts=report.facts,
+        findings=report.findings,
     )
 
 

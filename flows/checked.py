@@ -1,0 +1,116 @@
+"""`assay check` and `assay evaluate` on a project folder: stages in a row, with progress."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from flows import console
+from flows.place import LABEL_CONFIG, Place, name_of, open_place, open_project, relative
+from flows.stages import adapters, checking
+from flows.stages.agreeing import consensus
+from flows.stages.evidence import evidence
+from flows.stages.source import parse_source, sync
+from pipeline import config
+from pipeline.config import Data, Project
+from pipeline.errors import ConfigError
+from pipeline.templates import template as read_template
+
+
+def place_for(
+    folder: Path,
+    *,
+    source: Path | None,
+    template: str | None,
+    label_config: Path | None,
+    text_field: str | None,
+    slices: Sequence[str] | None,
+    bad_records: str | None,
+) -> Place:
+    """The project in `folder`; made from a source and a template if it is not there. What is given is kept in project.yaml,
+    but only once the source could be read: a bad one leaves nothing behind."""
+    folder = folder.absolute()
+    exists = (folder / config.FILE).is_file()
+    if not exists and source is None:
+        return open_place(folder)  # raises, naming what to do
+    if not exists and template is None:
+        raise ConfigError("--source needs --template: say which kind of work it is, see `assay templates`.")
+    if label_config is not None and not label_config.is_file():
+        raise ConfigError(f"{label_config} is not there: give the file that holds the labeling configuration.")
+    project = config.load(folder) if exists else Project(name=name_of(folder), template=str(template))
+    given: dict[str, Any] = {
+        "source": relative(source, folder) if source else None, "template": template, "bad_records": bad_records,
+        "slices": list(slices) if slices else None,
+    }  # fmt: skip
+    changed = {name: value for name, value in given.items() if value is not None}
+    if text_field:
+        changed["data"] = Data(**{**project.data.model_dump(), "text": text_field}).model_dump()
+    if not changed and label_config is None:
+        return open_place(folder)
+    try:
+        project = Project.model_validate({**project.model_dump(), **changed})
+    except ValueError as error:
+        raise ConfigError(f"The options do not fit: {error}") from error
+    xml = label_config.read_text(encoding="utf-8") if label_config else None
+    return _keep(folder, project, xml, guess_slices=not exists and not slices)
+
+
+def _keep(folder: Path, project: Project, xml: str | None, *, guess_slices: bool) -> Place:
+    place = open_project(folder, project, xml)
+    if project.source is not None:
+        parsed = parse_source(place, f"file:{folder / project.source}")
+        if guess_slices:
+            wanted = read_template(project.template).slices
+            datas = [orjson.loads(data) for data in parsed.examples["data"].head(100)]
+            there = [name for name in wanted if all(name in data for data in datas)]
+            split = "split" if any("split" in data for data in datas) else None
+            data = Data(**{**project.data.model_dump(), "split": split})
+            project = project.model_copy(update={"slices": there, "data": data})
+            place = open_project(folder, project, xml)
+            parse_source(place, f"file:{folder / project.source}")
+        xml = xml or _own_config(place, parsed.control)
+    config.save(folder, project)
+    if xml is not None:
+        (folder / LABEL_CONFIG).write_text(xml, encoding="utf-8")
+    return open_place(folder)
+
+
+def _own_config(place: Place, control: Any) -> str | None:
+    """The labels of another project's export, written down, so that from now on a label outside them is an error."""
+    from pipeline.label_studio.label_config import read_controls, write_choices
+
+    if control in read_controls(place.label_config):
+        return None
+    return write_choices(control.labels, field=control.field, name=control.name)
+
+
+def check_folder(place: Place, *, hidden: bool) -> dict[str, Any]:
+    """From sync to the quality report; the summary, with the paths of what was written."""
+    with console.progress("sync", hidden=hidden) as report:
+        source = sync(place, report)
+    agreed = consensus(place, source)
+    with console.progress("embed", hidden=hidden) as report:
+        known = evidence(place, agreed, report)
+    found = checking.check(place, agreed, known)
+    check_id = checking.decide(place, agreed, known, found)
+    body = checking.check_run(place, check_id)
+    return {**body, "report": str(place.folder / "report.html"), "folder": str(place.folder)}
+
+
+def evaluate_folder(
+    place: Place, version: str | None, adapter: str | None, *, uncleaned: bool, hidden: bool
+) -> dict[str, Any]:
+    """Train what is missing, evaluate, and give the evaluation with the path of its page."""
+    if adapter is None:
+        with console.progress("train (cleaned)", hidden=hidden) as report:
+            adapter = adapters.train(place, version, "cleaned", report)
+    other = None
+    if uncleaned:
+        with console.progress("train (uncleaned)", hidden=hidden) as report:
+            other = adapters.train(place, version, "uncleaned", report)
+    with console.progress("evaluate", hidden=hidden) as report:
+        key = adapters.evaluate(place, version, adapter, other, report)
+    return {**adapters.evaluation(place, key), "evaluation": key, "page": str(place.folder / "evaluation.html")}

@@ -1,0 +1,360 @@
+"""The command line. Each command calls one stage, prints for people or, with --json, one JSON document.
+
+Exit codes: 0 done (gate open), 1 done (gate closed, or not promoted), 2 could not do it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows import console, screens
+from flows.stages import quiet
+from pipeline.errors import AssayError, ConfigError, GateClosed
+
+app = typer.Typer(
+    name="assay", add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Finds out how much gold is in your labels: Label Studio, checked dataset versions, PEFT adapters, and back.",
+)  # fmt: skip
+server = typer.Typer(no_args_is_help=True, help="A local Label Studio in an environment of its own.")
+review = typer.Typer(no_args_is_help=True, help="Doubtful examples, back to the annotators.")
+predictions = typer.Typer(
+    no_args_is_help=True, help="The champion's answers, as suggestions for what is not labelled yet."
+)
+app.add_typer(server, name="server")
+app.add_typer(review, name="review")
+app.add_typer(predictions, name="predict")
+
+Dir = Annotated[Path, typer.Argument(metavar="[DIR]", help="Project folder", show_default="here")]
+ProjectOption = Annotated[
+    Path, typer.Option("--project", "-C", metavar="DIR", help="Project folder", show_default="here")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else")]
+HERE = Path(".")
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """The exit code; every AssayError becomes one sentence on standard error (and JSON on standard output)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(given, prog_name="assay")
+    except SystemExit as done:
+        return int(done.code or 0) if not isinstance(done.code, str) else 2
+    except AssayError as error:
+        closed = isinstance(error, GateClosed)
+        if "--json" in given:
+            console.print_json({"error": str(error), "kind": type(error).__name__})
+        console.complain(f"assay: {error}")
+        return 1 if closed else 2
+    return 0
+
+
+def _finish(body: dict[str, Any], as_json: bool, screen: Any, code: int = 0) -> None:
+    if as_json:
+        console.print_json(body)
+    else:
+        screen(body)
+    raise typer.Exit(code)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of the demo project")] = Path("demo"),
+    as_json: Json = False,
+) -> None:
+    """The whole loop on a local, real Label Studio; ends by naming the report's file."""
+    from flows.demo import demo as run_demo
+
+    body = run_demo(folder, hidden=as_json)
+    _finish(body, as_json, screens.demo)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to make the project")],
+    template: Annotated[str, typer.Option("--template", "-t", help="See `assay templates`")] = "text_classification",
+    name: Annotated[str | None, typer.Option(help="Default: the folder's name")] = None,
+    as_json: Json = False,
+) -> None:
+    """A new project folder: project.yaml, labeling configuration, guidelines."""
+    from flows.place import init as make
+
+    place = make(folder, template, name=name)
+    _finish({"folder": str(place.folder), "project": place.project.name, "template": template}, as_json, screens.init)
+
+
+@app.command()
+def templates(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this one")] = None, as_json: Json = False
+) -> None:
+    """List the annotation templates, or show one."""
+    from pipeline import templates as known
+
+    if name is None:
+        rows = [{"name": item, **_template(known.template(item), brief=True)} for item in known.names()]
+        _finish({"templates": rows}, as_json, screens.templates)
+    _finish(_template(known.template(str(name)), brief=False), as_json, screens.template)
+
+
+def _template(found: Any, *, brief: bool) -> dict[str, Any]:
+    short = {"title": found.title, "task": found.task, "description": found.description}
+    long = {"label_config": found.label_config, "guidelines": found.guidelines, "sample": str(found.sample)}
+    return short if brief else {"name": found.name, **short, **long}
+
+
+@server.command("up")
+def server_up(
+    port: Annotated[int | None, typer.Option(help="Default: a free one")] = None, as_json: Json = False
+) -> None:
+    """Start Label Studio (the first time, make its environment: a minute or two)."""
+    from pipeline.label_studio.server import up
+
+    found = up(port=port, progress=quiet if as_json else console.complain)
+    body = {
+        "url": found.url,
+        "username": found.username,
+        "password": found.password,
+        "token": found.token,
+        "pid": found.pid,
+    }
+    _finish(body, as_json, screens.server)
+
+
+@server.command("down")
+def server_down(as_json: Json = False) -> None:
+    """Stop it. Its data stays."""
+    from pipeline.label_studio.server import down
+
+    _finish(
+        {"stopped": down()}, as_json, lambda body: console.say("Stopped." if body["stopped"] else "It was not running.")
+    )
+
+
+@server.command("status")
+def server_status(as_json: Json = False) -> None:
+    """Is it running, and where?"""
+    from pipeline.label_studio.server import status
+
+    found = status()
+    _finish(
+        {"running": found is not None, "url": found.url if found else None, "pid": found.pid if found else None},
+        as_json,
+        lambda body: console.say(f"Running at {body['url']}" if body["running"] else "Not running: `assay server up`"),
+    )
+
+
+@app.command()
+def setup(folder: Dir = HERE, as_json: Json = False) -> None:
+    """Create or update the Label Studio project from the project folder."""
+    from flows.setting_up import setup as run_setup
+
+    _finish(
+        run_setup(folder), as_json, lambda body: console.say(f"Label Studio project {body['project']}: {body['url']}")
+    )
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="Tasks as csv, jsonl, json or parquet")],
+    folder: ProjectOption = HERE,
+    as_json: Json = False,
+) -> None:
+    """Bring tasks into the Label Studio project; the same tasks twice are imported once."""
+    from flows.setting_up import import_file
+
+    _finish(
+        import_file(folder, file),
+        as_json,
+        lambda body: console.say(f"{body['created']} tasks imported, {body['present']} were there already."),
+    )
+
+
+@app.command()
+def sync(folder: Dir = HERE, as_json: Json = False) -> None:
+    """Bring in what changed since last time."""
+    from flows.place import open_place
+    from flows.stages.source import sync as run_sync
+
+    place = open_place(folder)
+    with console.progress("sync", hidden=as_json) as report:
+        source = run_sync(place, report)
+    _finish({"source": source}, as_json, lambda body: console.say(f"In sync: {body['source']}"))
+
+
+@app.command()
+def check(
+    folder: Dir = HERE,
+    source: Annotated[Path | None, typer.Option(help="A Label Studio JSON export, instead of a live project")] = None,
+    template: Annotated[str | None, typer.Option("--template", "-t", help="With --source: the kind of work")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Project folder; made if it is not there")] = None,
+    label_config: Annotated[Path | None, typer.Option(help="The project's labeling configuration (XML)")] = None,
+    text_field: Annotated[str | None, typer.Option(help="Data field that holds the text")] = None,
+    slices: Annotated[list[str] | None, typer.Option("--slice", help="Data field to break down by; repeat it")] = None,
+    bad_records: Annotated[str | None, typer.Option(help="fail or quarantine")] = None,
+    as_json: Json = False,
+) -> None:
+    """Consensus, evidence, checks, verdicts, gate; writes the quality report."""
+    from flows.checked import check_folder, place_for
+
+    place = place_for(
+        out or folder,
+        source=source,
+        template=template,
+        label_config=label_config,
+        text_field=text_field,
+        slices=slices,
+        bad_records=bad_records,
+    )
+    body = check_folder(place, hidden=as_json)
+    _finish(body, as_json, screens.check, 0 if body["gate"]["open"] else 1)
+
+
+@app.command()
+def release(folder: Dir = HERE, as_json: Json = False) -> None:
+    """The next dataset version, from the newest check run."""
+    from flows.place import open_place
+    from flows.stages.releasing import release as run_release
+    from pipeline.versions.commit import find
+
+    place = open_place(folder)
+    found = find(place.store, run_release(place))
+    _finish(_version(found), as_json, screens.version)
+
+
+def _version(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: found[name] for name in ("id", "number", "parent", "counts", "labels", "check", "created_at")}
+
+
+@app.command("log")
+def log_(folder: Dir = HERE, as_json: Json = False) -> None:
+    """The dataset versions, newest first."""
+    from flows.place import open_place
+    from pipeline.versions.commit import LOG
+
+    store = open_place(folder).store
+    bodies = [{**store.read(entry), "number": int(entry.stem)} for entry in reversed(store.entries(LOG))]
+    _finish({"versions": [_version(body) for body in bodies]}, as_json, screens.log)
+
+
+@app.command()
+def diff(a: str, b: str, folder: ProjectOption = HERE, as_json: Json = False) -> None:
+    """What changed between two versions, row by row."""
+    from flows.place import open_place
+    from pipeline.versions.commit import read
+    from pipeline.versions.diff import diff as compare
+
+    store = open_place(folder).store
+    _finish(compare(read(store, a), read(store, b)), as_json, screens.diff)
+
+
+@app.command()
+def trace(example: int, folder: ProjectOption = HERE, as_json: Json = False) -> None:
+    """An example's whole lineage: clicks, consensus, findings, verdicts, versions, adapters."""
+    from flows.place import open_place
+    from flows.tracing import trace as follow
+
+    _finish(follow(open_place(folder), example), as_json, screens.trace)
+
+
+@app.command()
+def train(
+    folder: Dir = HERE,
+    version: Annotated[str | None, typer.Option(help="Id or number; default: the newest")] = None,
+    labels: Annotated[str, typer.Option(help="cleaned, or uncleaned to measure what curation bought")] = "cleaned",
+    as_json: Json = False,
+) -> None:
+    """One version and one PEFT method make one adapter."""
+    from flows.place import open_place
+    from flows.stages.adapters import train as run_train
+
+    place = open_place(folder)
+    with console.progress(f"train ({labels})", hidden=as_json) as report:
+        adapter = run_train(place, version, labels, report)
+    _finish(screens.adapter_facts(place.store, adapter), as_json, screens.adapter)
+
+
+@app.command()
+def evaluate(
+    folder: Dir = HERE,
+    version: Annotated[str | None, typer.Option(help="Id or number; default: the newest")] = None,
+    adapter: Annotated[str | None, typer.Option(help="Default: this version's, trained if it is not there")] = None,
+    uncleaned: Annotated[bool, typer.Option(help="Also beside an adapter trained on the uncleaned labels")] = True,
+    as_json: Json = False,
+) -> None:
+    """An adapter on the frozen test split, beside the base model, the champion and the uncleaned labels."""
+    from flows.checked import evaluate_folder
+    from flows.place import open_place
+
+    body = evaluate_folder(open_place(folder), version, adapter, uncleaned=uncleaned, hidden=as_json)
+    _finish(body, as_json, screens.evaluation)
+
+
+@app.command()
+def promote(folder: Dir = HERE, as_json: Json = False) -> None:
+    """Make the newest evaluated adapter the champion, if the comparison says so."""
+    from flows.place import open_place
+    from flows.stages.adapters import newest_evaluation
+    from flows.stages.adapters import promote as run_promote
+
+    place = open_place(folder)
+    body = run_promote(place, newest_evaluation(place))
+    _finish(body, as_json, screens.promotion, 0 if body["promote"] else 1)
+
+
+@review.command("push")
+def review_push(folder: Dir = HERE, as_json: Json = False) -> None:
+    """The examples to look at again, as a tab in Label Studio, the most doubtful first."""
+    from flows.place import open_place
+    from flows.stages.sending import push_review
+
+    _finish(push_review(open_place(folder), None), as_json, screens.review)
+
+
+@predictions.command("push")
+def predict_push(folder: Dir = HERE, as_json: Json = False) -> None:
+    """The champion's answers for the tasks without annotation, into Label Studio."""
+    from flows.place import open_place
+    from flows.stages.sending import push_predictions
+
+    with console.progress("predict", hidden=as_json) as report:
+        body = push_predictions(open_place(folder), None, report)
+    _finish(body, as_json, screens.predicted)
+
+
+@app.command("run")
+def run_(folder: Dir = HERE, as_json: Json = False) -> None:
+    """All of it, as the Prefect flow: on PREFECT_API_URL, or on a server of its own."""
+    from flows.running import run_flywheel
+
+    body = run_flywheel(folder, hidden=as_json)
+    _finish(body, as_json, screens.flywheel, 0 if body["gate"]["open"] else 1)
+
+
+@app.command()
+def report(
+    folder: Dir = HERE,
+    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser")] = False,
+    as_json: Json = False,
+) -> None:
+    """Where the newest quality report is."""
+    file = folder.absolute() / "report.html"
+    if not file.is_file():
+        raise ConfigError(f"There is no report in {folder.absolute()}: run `assay check` first.")
+    if open_it:
+        import webbrowser
+
+        webbrowser.open(file.as_uri())
+    _finish({"report": str(file)}, as_json, lambda body: console.say(body["report"]))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """What is missing, and how to mend it."""
+    from flows.doctor import examine
+
+    body = examine()
+    _finish(body, as_json, screens.doctor, 0 if all(item["ok"] for item in body["checks"]) else 2)

@@ -1,0 +1,210 @@
+"""What each command shows a person: a few lines, and the one next command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from flows.console import interval, say, table
+from pipeline.store import Store
+
+
+def init(body: dict[str, Any]) -> None:
+    say(f"Made {body['folder']} from the template {body['template']}.")
+    say("Next: put the server's address into project.yaml (label_studio: {url: …}), or check an export at once:")
+    say(f"  assay check {body['folder']} --source export.json")
+
+
+def templates(body: dict[str, Any]) -> None:
+    rows = [(item["name"], item["task"], item["description"]) for item in body["templates"]]
+    table("Templates", ("name", "task type", "what for"), rows)
+
+
+def template(body: dict[str, Any]) -> None:
+    say(f"{body['title']} ({body['name']}): {body['description']}\n")
+    say(body["guidelines"])
+    say(body["label_config"])
+
+
+def server(body: dict[str, Any]) -> None:
+    say(f"Label Studio runs at {body['url']}")
+    say(f"  log in as {body['username']} with the password {body['password']}")
+    say(f"  for `assay`: export ASSAY_LABEL_STUDIO_TOKEN={body['token']}")
+    say("Stop it with `assay server down`.")
+
+
+def check(body: dict[str, Any]) -> None:
+    rows = [
+        (item["question"], item["status"], item["flagged"], item["judged"], item["reason"]) for item in body["checks"]
+    ]
+    table("Checks", ("question", "outcome", "flagged", "of", ""), rows)
+    verdicts, counts = body["verdicts"], body["counts"]
+    say(f"\nExamples: {counts['examples']}, answered {counts['annotated']}, by {counts['annotators']} annotators")
+    say(f"Agreement ({body['agreement']['measure']}): {interval(body['agreement']['overall'])}")
+    say(f"Verdicts: keep {verdicts['keep']}, relabel {verdicts['relabel']}, drop {verdicts['drop']}")
+    if counts["quarantined"]:
+        say(f"Quarantined records: {counts['quarantined']}, see quarantine.parquet")
+    _gate(body["gate"])
+    say(f"Report: {body['report']}")
+    if body["gate"]["open"]:
+        say(f"Next: assay release {body['folder']}")
+
+
+def _gate(gate: dict[str, Any]) -> None:
+    blocking = [item for item in gate["expectations"] if not item["passed"]]
+    say(
+        "Gate: open" if gate["open"] else f"Gate: closed by {len(blocking)} of {len(gate['expectations'])} expectations"
+    )
+    for item in blocking:
+        say(f"  {item['meaning']}: observed {item['observed']}, allowed {item['allowed']}")
+
+
+def version(body: dict[str, Any]) -> None:
+    say(f"Version {body['number']}: {body['id']} (from check {body['check']})")
+    verdicts = ("keep", "relabel", "drop")
+    rows = [(split, *(counts.get(name, 0) for name in verdicts)) for split, counts in sorted(body["counts"].items())]
+    table("", ("split", *verdicts), rows)
+    say("Next: assay train")
+
+
+def log(body: dict[str, Any]) -> None:
+    if not body["versions"]:
+        say("There is no version yet: make one with `assay release`.")
+        return
+    rows = [
+        (item["number"], item["id"], item["created_at"], sum(split.get("keep", 0) for split in item["counts"].values()))
+        for item in body["versions"]
+    ]
+    table("Versions, newest first", ("number", "id", "made at", "kept"), rows)
+
+
+def diff(body: dict[str, Any]) -> None:
+    say(f"From version {body['a']['number']} ({body['a']['id']}) to {body['b']['number']} ({body['b']['id']}):")
+    say(f"  {len(body['added'])} added, {len(body['removed'])} removed, {body['changed_rows']} changed")
+    for title, key in (("Relabelled", "relabelled"), ("Verdict moved", "verdict_moved")):
+        if body[key]:
+            rows = [(item["example_id"], item["from"], item["to"]) for item in body[key][:50]]
+            table(title, ("example", "from", "to"), rows)
+
+
+def trace(body: dict[str, Any]) -> None:
+    say(f"Example {body['example_id']} ({body['split'] or 'no split yet'}):")
+    for name, value in body["data"].items():
+        say(f"  {name}: {visible(value)}")
+    for one in body["annotations"]:
+        say(
+            f"  annotation {one['annotation_id']} by {one['annotator']}: {one['answer'] or 'none'} ({one['updated_at']})"
+        )
+    for one in body["consensus"]:
+        say(f"  consensus: {one['answer']} by {one['method']}, confidence {one['confidence']}")
+    for one in body["findings"]:
+        if one["flagged"]:
+            say(f"  {one['check']}: {visible(one['reason'])}")
+    for one in body["versions"]:
+        trained = f", trained {', '.join(one['adapters'])}" if one["adapters"] else ""
+        say(f"  version {one['number']} ({one['version']}): {one['verdict']} in {one['split']}{trained}")
+
+
+def visible(value: object) -> str:
+    """Text from a task on a terminal: control characters could move the cursor or rewrite the screen."""
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+
+
+def adapter_facts(store: Store, adapter: str) -> dict[str, Any]:
+    facts: dict[str, Any] = orjson.loads((store.folder("adapters", adapter) / "adapter.json").read_bytes())
+    return {"adapter": adapter, "folder": str(store.folder("adapters", adapter)), **facts}
+
+
+def adapter(body: dict[str, Any]) -> None:
+    say(f"Adapter {body['adapter']} ({body['labels_from']} labels of version {body['version']})")
+    say(f"  in {body['folder']}")
+    say("Next: assay evaluate")
+
+
+def evaluation(body: dict[str, Any]) -> None:
+    _models(body["models"], body["differences"])
+    for warning in body["warnings"]:
+        say(f"Note: {warning}")
+    say(f"Page: {body['page']}")
+    say("Next: assay promote")
+
+
+def _models(models: dict[str, Any], differences: dict[str, Any]) -> None:
+    rows = [
+        (name, interval(item["accuracy"], percent=True), interval(item["macro_f1"]), _difference(differences.get(name)))
+        for name, item in models.items()
+    ]
+    columns = ("model", "accuracy [95 %]", "macro-F1", "the adapter is better by")
+    table(f"On the frozen test split, n = {next(iter(models.values()))['n']}", columns, rows)
+
+
+def _difference(item: dict[str, Any] | None) -> str:
+    if item is None:
+        return ""
+    low, high = (f"{100 * item[name]:+.1f}" for name in ("low", "high"))
+    return f"{100 * item['value']:+.1f} points [{low}, {high}], p = {item['p']:.2f}"
+
+
+def promotion(body: dict[str, Any]) -> None:
+    say("Promoted: the adapter is the champion now." if body["promote"] else "Not promoted.")
+    for item in body["reasons"]:
+        mark = "yes" if item["passed"] else "NO"
+        say(f"  {mark:>3}  {item['rule']}: observed {item['observed']}, limit {item['limit']}")
+
+
+def review(body: dict[str, Any]) -> None:
+    say(f"{body['tasks']} examples to look at again: {body['url']}")
+
+
+def predicted(body: dict[str, Any]) -> None:
+    say(
+        f"{body['created']} suggestions written, {body['present']} were there already. {body.get('reason', '')}".rstrip()
+    )
+
+
+def flywheel(body: dict[str, Any]) -> None:
+    _gate(body["gate"])
+    if body["version"]:
+        say(f"Version {body['version']}, adapter {body['adapter']}, evaluation {body['evaluation']}")
+        promotion(body["promotion"])
+    if body["review"]:
+        review(body["review"])
+    if body["predictions"]:
+        predicted(body["predictions"])
+    say(f"Report: {body['report']}")
+
+
+def demo(body: dict[str, Any]) -> None:
+    found = [
+        (item["fault"].replace("_", " "), item["planted"], item["found"], item["flagged"]) for item in body["planted"]
+    ]
+    table("Planted faults", ("fault", "planted", "found", "flagged in all"), found)
+    counts, verdicts = body["counts"], body["verdicts"]
+    say(
+        f"\nExamples   {counts['examples']}, of which {counts['annotated']} answered by {counts['annotators']} annotators"
+    )
+    say(f"Agreement  {interval(body['agreement'])} (Krippendorff's alpha)")
+    say(f"Verdicts   keep {verdicts['keep']}, relabel {verdicts['relabel']}, drop {verdicts['drop']}")
+    _gate(body["gate"])
+    if body["models"]:
+        say(f"Version    {body['version']}")
+        _models(body["models"], body["differences"])
+        promotion(body["promotion"])
+        say(f"Back into Label Studio: {body['review']['tasks']} doubts to review, {_suggested(body)} suggestions")
+        say(f"Evaluation {body['evaluation_page']}")
+    say(f"Report     {body['report']}")
+    address = body["label_studio"]
+    say(f"Label Studio {address['url']}\n           log in as {address['username']} with {address['password']}")
+    say("\nNext, to see one example's whole story:")
+    say(f"  assay trace --project {body['folder']} {body['first_doubt']}")
+
+
+def _suggested(body: dict[str, Any]) -> int:
+    return int(body["predictions"]["created"]) + int(body["predictions"]["present"])
+
+
+def doctor(body: dict[str, Any]) -> None:
+    rows = [("ok" if item["ok"] else "MISSING", item["what"], item["seen"], item["mend"]) for item in body["checks"]]
+    table("", ("", "what", "seen", "to mend it"), rows)

@@ -1,0 +1,90 @@
+"""train, evaluate, promote: from a version to the adapter in use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pandas as pd
+
+from flows.place import Place
+from flows.stages import Progress, quiet
+from pipeline.errors import TrainingError
+from pipeline.versions.commit import Version
+
+
+def training_rows(place: Place, version: str | None, labels_from: str) -> tuple[Version, pd.DataFrame]:
+    """(version, rows with example_id, text, label, split). `uncleaned` takes every answered example of train and validation as
+    it was before the checks, copies and leaks included."""
+    from pipeline.versions.commit import read
+
+    found = read(place.store, version)
+    if labels_from == "cleaned":
+        rows = found.kept("train", "validation")
+    elif labels_from == "uncleaned":
+        rows = found.rows[found.rows["split"].isin(["train", "validation"])]
+        rows = rows.assign(label=[orjson.loads(answer) for answer in rows["answer"]])
+    else:
+        raise TrainingError(f"labels_from must be cleaned or uncleaned, not {labels_from!r}.")
+    return found, rows[["example_id", "text", "label", "split"]].reset_index(drop=True)
+
+
+def train(place: Place, version: str | None = None, labels_from: str = "cleaned", progress: Progress = quiet) -> str:
+    """One version + one PEFT method → one adapter."""
+    from pipeline.training.train import train as train_adapter
+
+    found, rows = training_rows(place, version, labels_from)
+    chosen = place.project.training
+    return train_adapter(
+        place.store,
+        rows=rows,
+        labels=found.labels,
+        version=found.id,
+        labels_from=labels_from,
+        model=place.project.model.name,
+        method=chosen.method,
+        settings={"max_length": place.project.model.max_length, **chosen.settings},
+        seed=place.project.seed,
+        progress=progress,
+    )
+
+
+def evaluate(
+    place: Place, version: str | None, adapter: str, uncleaned: str | None = None, progress: Progress = quiet
+) -> str:
+    """The adapter on the version's frozen test split, beside the base model with a linear probe, the champion, and the
+    adapter trained on the uncleaned labels."""
+    from pipeline.evaluation.evaluate import evaluate as evaluate_adapter
+    from pipeline.evaluation.promotion import champion
+
+    found, rows = training_rows(place, version, "cleaned")
+    test = found.kept("test")[["example_id", "text", "label", *found.slices]]
+    others = {"uncleaned": uncleaned} if uncleaned else {}
+    current = champion(place.store)
+    if current and current["adapter"] != adapter:
+        others["champion"] = current["adapter"]
+    return evaluate_adapter(
+        place.store,
+        adapter=adapter,
+        rows=test,
+        slices=found.slices,
+        others=others,
+        base=rows,
+        seed=place.project.seed,
+        progress=progress,
+    )
+
+
+def promote(place: Place, evaluation: str) -> dict[str, Any]:
+    """Champion or not, with the reasons; see pipeline/evaluation/promotion.py for the rules."""
+    from pipeline.evaluation import promotion
+
+    rules = place.project.promotion
+    decided = promotion.promote(
+        place.store,
+        evaluation_id=evaluation,
+        margin=rules.margin,
+        slice_margin=rules.slice_margin,
+        min_slice=rules.min_slice,
+    )
+    return decided

@@ -1,0 +1,92 @@
+"""consensus: tidy tables with groups and splits, the consensus, the annotators and the agreement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from flows.place import Place
+from flows.stages.source import parse_source
+from pipeline.store import code_digest, digest, write_json
+from pipeline.types import Control, IntArray, Parsed
+
+
+def consensus(place: Place, source: str) -> str:
+    """Tidy tables with groups and splits, the consensus, the annotators and the agreement."""
+    from pipeline.consensus.build import build
+
+    parsed = parse_source(place, source)
+    settings = place.project
+    built = build(
+        parsed.annotations,
+        parsed.examples,
+        labels=parsed.control.labels,
+        slices=place.slices,
+        users=parsed.users,
+        method=settings.consensus.method,
+        seed=settings.seed,
+    )
+    examples = _with_splits(place, parsed, built.consensus)
+    key = digest("consensus", source, _frame_digest(examples), _frame_digest(built.consensus), code_digest())
+
+    def write(folder: Path) -> dict[str, Any]:
+        for name, table in (
+            ("examples", examples),
+            ("annotations", parsed.annotations),
+            ("consensus", built.consensus),
+            ("annotators", built.annotators),
+            ("quarantine", parsed.quarantine),
+        ):
+            table.to_parquet(folder / f"{name}.parquet", index=False)
+        control = {name: getattr(parsed.control, name) for name in ("name", "to_name", "tag", "field", "labels")}
+        write_json(folder / "facts.json", {**built.facts, "control": control, "users": parsed.users, "source": source})
+        return {"source": source}
+
+    place.store.publish("consensus", key, write)
+    return key
+
+
+def _with_splits(place: Place, parsed: Parsed, answers: pd.DataFrame) -> pd.DataFrame:
+    """Examples with `group` (what must stay together: near-duplicates, and the project's group key) and `split`."""
+    from pipeline.versions import commit
+    from pipeline.versions.splits import assign, merge_groups
+
+    examples = parsed.examples
+    groups = merge_groups(_near_groups(place, examples["text"].tolist()), examples["group"])
+    labels = examples[["example_id"]].merge(answers, on="example_id", how="left")["answer"]
+    head = place.store.head(commit.LOG)
+    parent = commit.read(place.store, head["id"]).rows if head else None
+    frozen = dict(zip(parent["example_id"], parent["split"], strict=True)) if parent is not None else {}
+    shares = place.project.splits
+    split = assign(
+        examples, labels, groups, test=shares.test, validation=shares.validation, seed=place.project.seed, frozen=frozen
+    )
+    names = examples["example_id"].to_numpy()[groups].astype(str)
+    return examples.assign(group=names, split=split.astype(str))
+
+
+def _near_groups(place: Place, texts: list[str]) -> IntArray:
+    from pipeline.evidence.duplicates import near_groups
+
+    file = place.store.root / "cache" / "groups" / f"{digest('near', texts, code_digest())}.npy"
+    if file.is_file():
+        return np.load(file, allow_pickle=False)
+    groups, _ = near_groups(texts)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_suffix(".new.npy")
+    np.save(beside, groups, allow_pickle=False)
+    beside.replace(file)
+    return groups
+
+
+def _frame_digest(table: pd.DataFrame) -> str:
+    return digest(list(table.columns), pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
+
+
+def control(tables: Path) -> Control:
+    facts = orjson.loads((tables / "facts.json").read_bytes())["control"]
+    return Control(**{**facts, "labels": tuple(facts["labels"])})

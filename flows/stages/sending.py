@@ -1,0 +1,57 @@
+"""send back: the review queue and the predictions, into Label Studio."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pandas as pd
+
+from flows.place import Place, connection, project_id
+from flows.stages import Progress, quiet
+from flows.stages.agreeing import control
+from flows.stages.checking import check_run
+
+
+def review_queue(check_folder: Path) -> list[int]:
+    """Task ids to look at again, the most doubtful first."""
+    verdicts = pd.read_parquet(check_folder / "verdicts.parquet")
+    doubtful = verdicts[verdicts["verdict"] == "relabel"]
+    worst = [max(item["severity"] for item in orjson.loads(reasons)) for reasons in doubtful["reasons"]]
+    ordered = doubtful.assign(worst=worst).sort_values(["worst", "example_id"], ascending=[False, True])
+    return [int(example) for example in ordered["example_id"]]
+
+
+def push_review(place: Place, check_id: str) -> dict[str, Any]:
+    from pipeline.label_studio.send_back import push_review_queue
+
+    run = check_run(place, check_id)
+    queue = review_queue(place.store.folder("checks", run["check_id"]))
+    return push_review_queue(connection(place), project_id(place), title="Assay: review", task_ids=queue)
+
+
+def push_predictions(place: Place, check_id: str, progress: Progress = quiet) -> dict[str, Any]:
+    """The champion's answers for the tasks that nobody has labelled yet."""
+    from pipeline.evaluation.promotion import champion
+    from pipeline.training.predict import predict
+
+    from pipeline.label_studio import send_back
+
+    current = champion(place.store)
+    if current is None:
+        return {"created": 0, "present": 0, "reason": "there is no champion"}
+    run = check_run(place, check_id)
+    folder = place.store.folder("checks", run["check_id"])
+    examples = pd.read_parquet(folder / "examples.parquet")
+    answered = set(pd.read_parquet(folder / "consensus.parquet")["example_id"])
+    todo = examples[~examples["example_id"].isin(answered) & (examples["text"].str.strip() != "")]
+    labels, probabilities = predict(place.store, current["adapter"], todo["text"].tolist(), progress=progress)
+    scores = probabilities.max(1).tolist() if len(todo) else []
+    rows = list(zip(todo["example_id"].tolist(), labels, scores, strict=True))
+    consensus_key = place.store.manifest("checks", run["check_id"])["facts"]["consensus"]
+    asked = control(place.store.folder("consensus", consensus_key))
+    return send_back.push_predictions(
+        connection(place), project_id(place), control=asked, model_version=f"assay-{current['adapter'][:12]}",
+        predictions=rows,
+    )  # fmt: skip

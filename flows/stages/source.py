@@ -1,0 +1,82 @@
+"""sync: bring the source in, and read tables out of it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from flows.place import Place, connection, project_id
+from flows.stages import Progress, quiet
+from pipeline.errors import SourceError
+from pipeline.store import sha256
+from pipeline.types import Parsed
+
+
+def sync(place: Place, progress: Progress = quiet) -> str:
+    """Bring the source in: `file:<sha256>` or `mirror:<number>`. A bad file leaves the store untouched."""
+    if place.project.source is not None:
+        return _take_file(place, place.folder / place.project.source)
+    from pipeline.label_studio.project import project_facts
+    from pipeline.label_studio.sync import sync as sync_mirror
+
+    server, number = connection(place), project_id(place)
+    facts = project_facts(server, number)
+    where = f"Label Studio project {number} ({facts['title']!r})"
+    if not facts["task_number"]:
+        raise SourceError(f"{where} holds no task: the project is empty. Import some with `assay import FILE`.")
+    if not facts["total_annotations_number"]:
+        raise SourceError(f"{where} has {facts['task_number']} tasks but no annotation: label some of them first.")
+    synced = sync_mirror(place.store, server, number, progress=progress)
+    return f"mirror:{synced['number']}"
+
+
+def _take_file(place: Place, file: Path) -> str:
+    from pipeline.sources import read_export
+
+    read_export(file)
+    key = sha256(file)
+
+    def copy(folder: Path) -> dict[str, Any]:
+        shutil.copyfile(file, folder / "export.json")
+        return {"name": file.name}
+
+    if not place.store.has("sources", key):
+        parse_source(place, f"file:{file}")
+        place.store.publish("sources", key, copy)
+    return f"file:{key}"
+
+
+def parse_source(place: Place, source: str) -> Parsed:
+    """The tables of a source; SourceError if there is nothing to check in it."""
+    from pipeline.label_studio.label_config import only, read_controls
+    from pipeline.sources import choose_control, parse, read_export, require_answers
+
+    kind, _, name = source.partition(":")
+    users: dict[str, str] = {}
+    if kind == "mirror":
+        from pipeline.label_studio.sync import read_mirror
+
+        mirror = read_mirror(place.store, int(name))
+        tasks, users, shown = mirror.tasks, mirror.users, f"Label Studio project {mirror.project_id}"
+        control = only(read_controls(mirror.label_config), place.task.TAG)
+    else:
+        is_key = place.store.has("sources", name)
+        file = place.store.folder("sources", name) / "export.json" if is_key else Path(name)
+        tasks, shown = read_export(file), str(place.project.source)
+        control = only(read_controls(place.label_config), place.task.TAG)
+        control = choose_control(tasks, control, place.text_field)
+    data = place.project.data
+    parsed = parse(
+        tasks,
+        task=place.task,
+        control=control,
+        source=shown,
+        slices=place.slices,
+        group=data.group,
+        split=data.split,
+        users=users,
+        on_bad=place.project.bad_records,
+    )
+    require_answers(parsed, shown)
+    return parsed

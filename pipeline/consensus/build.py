@@ -1,0 +1,142 @@
+"""The consensus stage: answers → consensus, annotators, agreement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from pipeline.consensus.aggregation import METHODS, Posterior, Votes, as_votes, choose, decide, solve
+from pipeline.consensus.agreement import agreement
+from pipeline.statistics import wilson
+from pipeline.types import ANNOTATOR_COLUMNS, CONSENSUS_COLUMNS
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """consensus: CONSENSUS_COLUMNS; annotators: ANNOTATOR_COLUMNS; facts: `agreement` and `consensus` of summary.json."""
+
+    consensus: pd.DataFrame
+    annotators: pd.DataFrame
+    facts: dict[str, Any]
+
+
+def latest_answers(annotations: pd.DataFrame) -> pd.DataFrame:
+    """One answer per annotator and example (example_id, annotator, label): the last one given; none that was cancelled
+    or empty."""
+    given = annotations[(annotations["answer"] != "") & ~annotations["cancelled"]]
+    given = given.sort_values(["example_id", "annotator", "updated_at", "annotation_id"])
+    last = given.drop_duplicates(["example_id", "annotator"], keep="last")
+    return pd.DataFrame(
+        {
+            "example_id": last["example_id"],
+            "annotator": last["annotator"],
+            "label": [orjson.loads(answer) for answer in last["answer"]],
+        }
+    ).reset_index(drop=True)
+
+
+def gold_answers(annotations: pd.DataFrame) -> dict[int, str]:
+    """example id → ground-truth answer (JSON), where there is exactly one. Label Studio marks every imported annotation
+    as ground truth unless told otherwise; a project in which all are marked has told us nothing."""
+    given = annotations[(annotations["answer"] != "") & ~annotations["cancelled"]]
+    if given["ground_truth"].all():
+        return {}
+    marked = given[given["ground_truth"]].drop_duplicates("example_id", keep=False)
+    return dict(zip(marked["example_id"].tolist(), marked["answer"].tolist(), strict=True))
+
+
+def build(
+    annotations: pd.DataFrame,
+    examples: pd.DataFrame,
+    *,
+    labels: tuple[str, ...],
+    slices: tuple[str, ...] = (),
+    users: dict[str, str] | None = None,
+    method: str = "auto",
+    seed: int = 0,
+) -> Consensus:
+    answers = latest_answers(annotations)
+    votes, ids, people = as_votes(answers, labels)
+    chosen, why = choose(votes) if method == "auto" else (method, "Set in project.yaml.")
+    posterior = solve(votes, chosen)
+    label, tie = decide(posterior, ids, seed)
+    table = _consensus_table(annotations, votes, ids, labels, label, tie, posterior, chosen)
+    final = dict(zip(table["example_id"], table["answer"], strict=True))
+    facts = {
+        "agreement": agreement(answers, examples, labels=labels, slices=slices, seed=seed),
+        "consensus": {
+            "method": chosen,
+            "why": why,
+            "ties": int(table["tie"].sum()),
+            "ground_truth": int((table["method"] == "ground_truth").sum()),
+            "alternatives": _alternatives(votes, ids, labels, final, chosen, seed),
+        },
+    }
+    return Consensus(table, _annotator_table(votes, people, posterior, users or {}), facts)
+
+
+def _consensus_table(
+    annotations: pd.DataFrame,
+    votes: Votes,
+    ids: Any,
+    labels: tuple[str, ...],
+    label: Any,
+    tie: Any,
+    posterior: Posterior,
+    method: str,
+) -> pd.DataFrame:
+    size = np.bincount(votes.example, minlength=votes.examples)
+    names = [orjson.dumps(name).decode() for name in labels]
+    table = pd.DataFrame(
+        {
+            "example_id": ids,
+            "answer": [names[number] for number in label],
+            # A single answer has no second one to confirm it: its confidence is unknown, not 1.
+            "confidence": np.where(size > 1, posterior.probabilities.max(1), np.nan) if len(size) else np.array([]),
+            "annotations": size,
+            "tie": tie,
+            "method": method,
+        }
+    )
+    gold = gold_answers(annotations)
+    marked = table["example_id"].isin(list(gold))
+    table.loc[marked, "answer"] = table.loc[marked, "example_id"].map(gold)
+    table.loc[marked, ["confidence", "tie", "method"]] = [1.0, False, "ground_truth"]
+    return table[list(CONSENSUS_COLUMNS)]
+
+
+def _annotator_table(votes: Votes, people: Any, posterior: Posterior, users: dict[str, str]) -> pd.DataFrame:
+    """quality: probability that an answer of this annotator is right, judged by the others' answers only; with a Wilson
+    interval over the answers that could be judged, NaN where there is none."""
+    right = posterior.own[np.arange(len(votes.label)), votes.label]
+    judged = ~np.isnan(right)
+    size = np.bincount(votes.annotator, minlength=votes.annotators)
+    seen = np.bincount(votes.annotator[judged], minlength=votes.annotators)
+    hits = np.bincount(votes.annotator[judged], right[judged], votes.annotators)
+    rows = []
+    for number, person in enumerate(people):
+        interval = wilson(hits[number], int(seen[number])) if seen[number] else None
+        values = (interval.value, interval.low, interval.high) if interval else (np.nan,) * 3
+        rows.append((person, users.get(person, person), int(size[number]), *values))
+    table = pd.DataFrame(rows, columns=list(ANNOTATOR_COLUMNS))
+    return table.astype({"quality": "float64", "quality_low": "float64", "quality_high": "float64"})
+
+
+def _alternatives(
+    votes: Votes, ids: Any, labels: tuple[str, ...], final: dict[int, str], chosen: str, seed: int
+) -> list[dict[str, Any]]:
+    """How many examples the other methods would have answered differently."""
+    if votes.examples == len(votes.label):
+        return []
+    rows = []
+    for method in METHODS:
+        if method != chosen:
+            label, _ = decide(solve(votes, method), ids, seed)
+            other = [orjson.dumps(labels[number]).decode() for number in label]
+            different = sum(final[int(example)] != answer for example, answer in zip(ids, other, strict=True))
+            rows.append({"method": method, "different_answers": different})
+    return rows
