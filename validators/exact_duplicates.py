@@ -15,7 +15,8 @@ def exact_duplicates(corpus: Corpus) -> Report:
 
     Kept is the one in the test split (it is frozen), else in validation, else in train; then the one with the most
     annotations; then the lowest id. Severity is 1 where the group's consensus labels contradict each other and 0.8
-    where they do not: a copy distorts counts, a contradiction teaches the model a wrong thing as well.
+    where they do not (a copy distorts counts, a contradiction teaches the model a wrong thing as well), 0 for what is
+    kept.
     """
     examples = corpus.examples
     if len(examples) < 2:
@@ -29,21 +30,19 @@ def exact_duplicates(corpus: Corpus) -> Report:
     for row in place.argsort().tolist():
         group = int(groups[row])
         first = kept.setdefault(group, row)
-        if first == row:
-            continue
-        reason = f"Says the same as example {ids[first]}, which is kept{_where(splits[first])}."
-        if group in at_odds:
-            reason += f" The copies are labelled differently: {', '.join(at_odds[group])}."
-        rows.append(
-            {
-                "subject_id": str(ids[row]),
-                "severity": 1.0 if group in at_odds else 0.8,
-                "flagged": True,
-                "reason": reason,
-                "suggestion": "",
-            }
-        )
+        severity, reason = 0.0, ""
+        if first != row:
+            severity = 1.0 if group in at_odds else 0.8
+            reason = f"Says the same as example {ids[first]}, which is kept{_where(splits[first])}."
+            if group in at_odds:
+                reason += f" The copies are labelled differently: {', '.join(at_odds[group])}."
+        rows.append(_row(ids[row], severity, reason))
     return Report(findings(rows), group_facts(groups, ids, labels))
+
+
+def _row(name: object, severity: float, reason: str) -> dict[str, Any]:
+    flagged = severity > 0
+    return {"subject_id": str(name), "severity": severity, "flagged": flagged, "reason": reason, "suggestion": ""}
 
 
 def _where(split: str) -> str:

@@ -18,15 +18,21 @@ DIRECTIONS = (("train", "test"), ("validation", "test"), ("train", "validation")
 COSINE = 0.95
 SHOWN = 20  # pairs by cosine in the facts, for a person to look at
 
+Found = dict[int, tuple[float, int, str]]  # row -> similarity, the row it resembles most, "exact" or "near"
+Close = dict[tuple[str, str], dict[tuple[int, int], float]]  # direction -> rows -> cosine
+
 
 @check("leakage", "Does the training data hold what the test split asks?", subject="example")
 def leakage(corpus: Corpus, *, threshold: Annotated[float, Field(gt=0, le=1)] = THRESHOLD) -> Report:
     """Flags train and validation examples whose text equals, or nearly equals, that of a test example.
 
-    Severity is the similarity in [0, 1] (the Jaccard of character 5-grams), 1 where the texts are equal. A train example
-    that equals or resembles a validation example is listed with half of that severity and not flagged: it makes early
-    stopping too hopeful, but touches no reported figure. Test examples are never listed. Examples without a split are
-    not judged. Skipped where no example is in the test split.
+    Severity is the similarity in [0, 1] (the Jaccard of character 5-grams), 1 where the texts are equal and 0 where none
+    is alike. A train example that equals or resembles a validation example has half of that severity and is not flagged:
+    it makes early stopping too hopeful, but touches no reported figure. Test examples, and those without a split, are not
+    judged. Skipped where no example is in the test split.
+
+    The facts count, for each pair of splits, the examples of the first that equal one of the second, resemble one, or are
+    close to one in meaning (by the embeddings, among the nearest neighbours, whatever the wording; never flagged).
 
     threshold: default measured, see pipeline/evidence/duplicates.py.
     """
@@ -36,18 +42,11 @@ def leakage(corpus: Corpus, *, threshold: Annotated[float, Field(gt=0, le=1)] = 
     ids = corpus.examples["example_id"].tolist()
     place = preference(ids, splits, corpus.annotations["example_id"])
     found = _resemblances(corpus.examples["text"].tolist(), splits, place, threshold)
-    rows: dict[int, dict[str, Any]] = {}
-    counts = {f"{left}-{right}": {"exact": 0, "near": 0} for left, right in DIRECTIONS}
-    for left, right in DIRECTIONS:
-        for row, (similarity, other, how) in sorted(found[left, right].items()):
-            counts[f"{left}-{right}"][how] += 1
-            rows.setdefault(row, _finding(ids[row], ids[other], left, right, similarity, how))
-    judged = sum(split in ("train", "validation") for split in splits)
-    facts = {"judged": judged, "threshold": threshold, "pairs": counts, "cosine": _by_meaning(corpus, ids, splits)}
-    return Report(findings(rows.values()), facts)
-
-
-Found = dict[int, tuple[float, int, str]]  # row -> similarity, the row it resembles most, "exact" or "near"
+    rows = {row: _row(ids[row]) for row, split in enumerate(splits) if split in ("train", "validation")}
+    for left, right in reversed(DIRECTIONS):  # what touches the test split has the last word
+        for row, (similarity, other, how) in found[left, right].items():
+            rows[row] = _finding(ids[row], ids[other], left, right, similarity, how)
+    return Report(findings(rows.values()), {"threshold": threshold, **_facts(found, _by_meaning(corpus, splits), ids)})
 
 
 def _resemblances(
@@ -58,26 +57,36 @@ def _resemblances(
     exact = exact_groups(texts)
     for row in place.argsort().tolist():
         rows.setdefault((int(exact[row]), splits[row]), []).append(row)
-    same = [(group, group, 1.0) for group in np.unique(exact).tolist()]
-    near = [
-        (one, two, value) for pair in near_pairs(texts, floor=threshold) for one, two, value in (pair, _turned(pair))
-    ]
-    found: dict[tuple[str, str], Found] = {direction: {} for direction in DIRECTIONS}
-    for how, pairs in (("exact", same), ("near", near)):
-        for direction in DIRECTIONS:
-            left, right = direction
-            for one, two, similarity in pairs:
-                for row in rows.get((one, left), ()) if (two, right) in rows else ():
-                    best = (similarity, rows[two, right][0], how)
-                    now = found[direction].setdefault(row, best)
-                    # An equal text stays the better witness than one that differs in punctuation only.
-                    if now[2] == how and (similarity, -place[best[1]]) > (now[0], -place[now[1]]):
-                        found[direction][row] = best
+    links = [(group, group, 1.0, "exact") for group in np.unique(exact).tolist()]
+    for one, two, similarity in near_pairs(texts, floor=threshold):
+        links += [(one, two, similarity, "near"), (two, one, similarity, "near")]
+    found: dict[tuple[str, str], Found] = {}
+    for left, right in DIRECTIONS:
+        best: Found = found.setdefault((left, right), {})
+        for one, two, similarity, how in links:
+            for row in rows.get((one, left), ()) if (two, right) in rows else ():
+                hit = (similarity, rows[two, right][0], how)
+                best[row] = max(
+                    best.get(row, hit), hit, key=lambda item: (item[2] == "exact", item[0], -place[item[1]])
+                )
     return found
 
 
-def _turned(pair: tuple[int, int, float]) -> tuple[int, int, float]:
-    return pair[1], pair[0], pair[2]
+def _facts(found: dict[tuple[str, str], Found], close: Close, ids: list[Any]) -> dict[str, Any]:
+    pairs = {}
+    for direction in DIRECTIONS:
+        kinds = [how for _, _, how in found[direction].values()]
+        meaning = {row for row, _ in close[direction]}
+        name = "-".join(direction)
+        pairs[name] = {"exact": kinds.count("exact"), "near": kinds.count("near"), "cosine": len(meaning)}
+    everything = [(value, str(ids[a]), str(ids[b])) for part in close.values() for (a, b), value in part.items()]
+    top = sorted(everything, key=lambda item: (-item[0], *item[1:]))[:SHOWN]
+    shown = [{"example": one, "other": two, "cosine": round(value, 4)} for value, one, two in top]
+    return {"pairs": pairs, "cosine_from": COSINE, "closest_in_meaning": shown}
+
+
+def _row(name: object, severity: float = 0.0, flagged: bool = False, reason: str = "") -> dict[str, Any]:
+    return {"subject_id": str(name), "severity": severity, "flagged": flagged, "reason": reason, "suggestion": ""}
 
 
 def _finding(name: object, other: object, left: str, right: str, similarity: float, how: str) -> dict[str, Any]:
@@ -86,28 +95,16 @@ def _finding(name: object, other: object, left: str, right: str, similarity: flo
     flagged = right == "test"
     if not flagged:
         reason += " Early stopping sees a text it was trained on; no reported figure does."
-    return {
-        "subject_id": str(name),
-        "severity": similarity if flagged else similarity / 2,
-        "flagged": flagged,
-        "reason": reason,
-        "suggestion": "",
-    }
+    return _row(name, similarity if flagged else similarity / 2, flagged, reason)
 
 
-def _by_meaning(corpus: Corpus, ids: list[object], splits: list[str]) -> dict[str, Any]:
-    """How many pairs across splits are close in meaning, among each example's nearest neighbours."""
+def _by_meaning(corpus: Corpus, splits: list[str]) -> Close:
+    """For each direction, the pairs of rows that are close in meaning, among each row's nearest neighbours."""
     evidence = corpus.evidence
-    near = np.argwhere((evidence.neighbours >= 0) & (evidence.similarities >= COSINE))
-    pairs: dict[tuple[int, int], float] = {}
-    for row, rank in near.tolist():
-        one, two = row, int(evidence.neighbours[row, rank])
-        for pair in ((one, two), (two, one)):
-            if (splits[pair[0]], splits[pair[1]]) in DIRECTIONS:
-                pairs[pair] = float(evidence.similarities[row, rank])
-    counts = {f"{left}-{right}": 0 for left, right in DIRECTIONS}
-    for left, right in pairs:
-        counts[f"{splits[left]}-{splits[right]}"] += 1
-    top = sorted(pairs.items(), key=lambda item: (-item[1], str(ids[item[0][0]]), str(ids[item[0][1]])))[:SHOWN]
-    shown = [{"example": str(ids[a]), "other": str(ids[b]), "cosine": round(value, 4)} for (a, b), value in top]
-    return {"at_least": COSINE, "pairs": counts, "top": shown}
+    close: Close = {direction: {} for direction in DIRECTIONS}
+    for row, rank in np.argwhere((evidence.neighbours >= 0) & (evidence.similarities >= COSINE)).tolist():
+        other = int(evidence.neighbours[row, rank])
+        for one, two in ((row, other), (other, row)):
+            if (part := close.get((splits[one], splits[two]))) is not None:
+                part[one, two] = float(evidence.similarities[row, rank])
+    return close

@@ -83,7 +83,8 @@ def text_quality(
 ) -> Report:
     """Flags texts that are empty, garbled, full of markup, or no words; the reason says which.
 
-    Severity is that of the worst kind, in [0, 1] (see KINDS). Emoji count as words, and so does every script.
+    Severity is that of the worst kind, in [0, 1] (see KINDS), 0 for a text in order. Emoji count as words, and so
+    does every script.
 
     allow: kinds that are in order in this project, such as "markup" where texts are HTML on purpose.
     flag_from: from which severity a text is flagged; below it is only listed. At 0.3 that leaves out entities, which
@@ -97,14 +98,13 @@ def text_quality(
     for name, text in zip(corpus.examples["example_id"], texts, strict=True):
         kinds = [kind for kind in broken(text, limit) if kind not in (allow or ())]
         counts.update(kinds)
-        if kinds:
-            severity = max(KINDS[kind][0] for kind in kinds)
-            reason = " ".join(KINDS[kind][1] for kind in kinds)
-            flagged = severity >= flag_from
-            rows.append(
-                {"subject_id": str(name), "severity": severity, "flagged": flagged, "reason": reason, "suggestion": ""}
-            )
-    return Report(findings(rows), {"judged": len(texts), "examples": len(rows), "kinds": dict(sorted(counts.items()))})
+        severity = max((KINDS[kind][0] for kind in kinds), default=0.0)
+        reason = " ".join(KINDS[kind][1] for kind in kinds)
+        flagged = bool(kinds) and severity >= flag_from
+        rows.append(
+            {"subject_id": str(name), "severity": severity, "flagged": flagged, "reason": reason, "suggestion": ""}
+        )
+    return Report(findings(rows), {"kinds": dict(sorted(counts.items()))})
 
 
 def length_limit(texts: Sequence[str], factor: float) -> float:

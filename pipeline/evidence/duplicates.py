@@ -200,7 +200,6 @@ def group_facts(groups: IntArray, ids: Sequence[object], labels: Sequence[str | 
     sizes = Counter(len(rows) for rows in members.values() if len(rows) > 1)
     at_odds = conflicts(groups, labels)
     return {
-        "judged": len(groups),
         "groups": sum(sizes.values()),
         "sizes": [{"rows": size, "groups": count} for size, count in sorted(sizes.items())],
         "conflicting": len(at_odds),
