@@ -30,6 +30,7 @@ TRIES = 4
 FIRST_WAIT = 0.5  # seconds; doubled at each try, so a server that is down is reported after about 4 s
 LONGEST_WAIT = 60.0  # seconds; a longer Retry-After is not waited for (the SDK's own cap)
 ACCESS_TTL = 300.0  # seconds; Label Studio's default for an access token, where it does not say
+LOST_WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds between looks for a write whose reply was lost
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 GATEWAY = {
     502,
@@ -99,8 +100,17 @@ def request(
 
 def server_time(connection: Connection) -> datetime:
     """The server's own clock (UTC, whole seconds), from the Date header; ours if it sends none."""
-    header = _send(connection, "GET", "/health").headers.get("date")
+    header = _send(connection, "GET", "/api/current-user/whoami").headers.get("date")
     return email.utils.parsedate_to_datetime(header) if header else datetime.now(UTC)
+
+
+def appeared(look: Callable[[], bool]) -> bool:
+    """Whether a write whose reply was lost turns out to have been carried out: looks for half a minute."""
+    for wait in (0.0, *LOST_WAITS):
+        time.sleep(wait)
+        if look():
+            return True
+    return False
 
 
 @contextlib.contextmanager
@@ -154,7 +164,9 @@ def _send(
 
     def call() -> httpx.Response:
         response = once()
-        if response.status_code == 401 and connection in _access:  # ran out, or was withdrawn, between two requests
+        if (
+            response.status_code == 401 and connection in _access
+        ):  # ran out, or was withdrawn, between two requests
             del _access[connection]
             response = once()
         return response

@@ -288,15 +288,26 @@ def _alive(running: Running) -> bool:
         return False
     with contextlib.suppress(ChildProcessError):  # collect it if it was ours and has ended
         os.waitpid(running.pid, os.WNOHANG)
-    if Path("/proc/self").exists():
-        try:
-            words = Path(f"/proc/{running.pid}/cmdline").read_bytes().decode(errors="replace")
-        except OSError:
-            return False
-    else:
-        asked = ["ps", "-ww", "-o", "command=", "-p", str(running.pid)]
-        words = subprocess.run(asked, capture_output=True, text=True).stdout
+    words = _command_line(running.pid)
     return str(running.data) in words
+
+
+def _command_line(pid: int) -> str:
+    """Empty if there is no such process, or it has ended."""
+    if not Path("/proc/self").exists():
+        return subprocess.run(
+            ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True
+        ).stdout
+    for _ in range(100):
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes()
+            ended = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        except OSError:
+            return ""
+        if words or ended:
+            return words.decode(errors="replace")
+        time.sleep(0.01)  # just started: the system has not filled it in yet
+    return ""
 
 
 def _stop(pid: int) -> None:

@@ -1,0 +1,160 @@
+"""The ways back into Label Studio: a review queue as a Data Manager tab, and predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pipeline.errors import ConfigError, SourceError
+from pipeline.label_studio.connection import Connection, LostReply, appeared, request
+from pipeline.label_studio.listing import condition, full_pages
+from pipeline.types import Control
+
+# The Data Manager orders by one field only, and `meta` is the one field that is free: a task's data is what the annotator
+# sees, and changing it would make another example of it. Ordering by `meta` compares its JSON from the left, so the rank
+# comes first in it, padded with zeros; a name this short also comes first in the order in which Postgres keeps keys.
+RANK = "#"
+RANK_STEP = 1000  # room between two ranks, so that a task can be put between them without touching the others
+RANK_DIGITS = 9
+BATCH = 500  # predictions; Label Studio stores them by this number, and a batch whole or not at all
+VIEW_PAGE = 1000
+
+Progress = Callable[[int, int], None]
+
+
+def push_review_queue(
+    connection: Connection,
+    project_id: int,
+    *,
+    title: str,
+    task_ids: Sequence[int],
+    progress: Progress = lambda done, total: None,
+) -> dict[str, Any]:
+    """A tab called `title` with exactly these tasks, in this order. Returns view (its id), url, tasks (how many it shows).
+
+    The same title again changes that tab. Each task whose place changed costs one request (0.05 to 0.2 s) and gets a new
+    `updated_at`; the mirror knows that this is no change. A task has one rank, so of two queues that share tasks the
+    one pushed last keeps its order. Tasks that were deleted in the meantime are left out.
+    """
+    data = {
+        "title": title,
+        "type": "list",
+        "target": "tasks",
+        "filters": {"conjunction": "and", "items": [condition("id", "in_list", "Number", list(task_ids))]},
+        "ordering": ["tasks:meta"],
+    }
+    path, body = "/api/dm/views/", {"project": project_id, "data": data}
+    views = request(connection, "GET", path, params={"project": project_id})
+    same = [view["id"] for view in views if (view.get("data") or {}).get("title") == title]
+    if same:
+        view = request(connection, "PATCH", f"{path}{same[0]}/", json=body)["id"]
+    else:
+        view = request(connection, "POST", path, json=body)["id"]
+    metas = _metas(connection, view)
+    moved = _ranks([task for task in dict.fromkeys(task_ids) if task in metas], metas)
+    for done, (task, rank) in enumerate(moved.items()):
+        progress(done, len(moved))
+        rest = {key: value for key, value in metas[task].items() if key != RANK}
+        request(connection, "PATCH", f"/api/tasks/{task}/", json={"meta": {RANK: rank, **rest}})
+    progress(len(moved), len(moved))
+    return {
+        "view": view,
+        "url": f"{connection.url}/projects/{project_id}/data?tab={view}",
+        "tasks": len(metas),
+    }
+
+
+def push_predictions(
+    connection: Connection,
+    project_id: int,
+    *,
+    control: Control,
+    model_version: str,
+    predictions: Sequence[tuple[int, str, float]],
+    progress: Progress = lambda done, total: None,
+) -> dict[str, int]:
+    """Predictions (task id, label, score in [0, 1]; 1 is sure) that annotators see as suggestions.
+
+    A task that has a prediction of this model version keeps it. Afterwards the project shows this version. Returns how
+    many were created and how many were present. SourceError for an unknown label or a score outside [0, 1], which Label
+    Studio itself would take.
+    """
+    if control.tag != "Choices":
+        raise ConfigError(f"Predictions for <{control.tag}> are not supported, only for <Choices>.")
+    wanted = {
+        task: _prediction(control, model_version, task, label, score) for task, label, score in predictions
+    }
+    there = _predicted(connection, project_id, model_version) if wanted else set()
+    missing = [item for task, item in wanted.items() if task not in there]
+    for start in range(0, len(missing), BATCH):
+        progress(start, len(missing))
+        _import_batch(connection, project_id, missing[start : start + BATCH])
+    progress(len(missing), len(missing))
+    if wanted:
+        request(connection, "PATCH", f"/api/projects/{project_id}/", json={"model_version": model_version})
+    return {"created": len(missing), "present": len(wanted) - len(missing)}
+
+
+def _metas(connection: Connection, view: int) -> dict[int, dict[str, Any]]:
+    """task id -> meta of every task in the tab: through the tab, since a list of ids may be too long for an address."""
+    metas: dict[int, dict[str, Any]] = {}
+    page = 1
+    while True:
+        params = {"view": view, "include": "id,meta", "page": page, "page_size": VIEW_PAGE}
+        answer = request(connection, "GET", "/api/tasks/", params=params)
+        metas |= {task["id"]: task["meta"] or {} for task in answer["tasks"]}
+        if page * VIEW_PAGE >= answer["total"]:
+            return metas
+        page += 1
+
+
+def _ranks(queue: Sequence[int], metas: Mapping[int, Mapping[str, Any]]) -> dict[int, str]:
+    """task id -> new rank, for those that must move for the ranks to ascend along the queue."""
+    moved, last = {}, 0
+    for task in queue:
+        rank = str(metas[task].get(RANK, ""))
+        if len(rank) == RANK_DIGITS and rank.isdecimal() and int(rank) > last:
+            last = int(rank)
+            continue
+        last += 1 if rank else RANK_STEP
+        moved[task] = f"{last:0{RANK_DIGITS}d}"
+    return moved
+
+
+def _prediction(control: Control, model_version: str, task: int, label: str, score: float) -> dict[str, Any]:
+    if label not in control.labels:
+        raise SourceError(
+            f"The prediction for task {task} is {label!r}, which the labeling configuration does not have."
+        )
+    if not 0 <= score <= 1:  # false for NaN, too
+        raise SourceError(
+            f"The prediction for task {task} has the score {score}: it must lie between 0 and 1."
+        )
+    result = {
+        "from_name": control.name,
+        "to_name": control.to_name,
+        "type": "choices",
+        "value": {"choices": [label]},
+    }
+    return {"task": int(task), "model_version": model_version, "score": float(score), "result": [result]}
+
+
+def _predicted(connection: Connection, project_id: int, model_version: str) -> set[int]:
+    """Tasks with a prediction of exactly this version; Label Studio's filter also finds parts of names."""
+    like = condition("predictions_model_versions", "contains", "List", [model_version])
+    pages = full_pages(connection, project_id, include=["id", "predictions", "model_version"], filters=[like])
+    tasks = (task for page in pages for task in page)
+    return {
+        task["id"]
+        for task in tasks
+        if any(item["model_version"] == model_version for item in task["predictions"])
+    }
+
+
+def _import_batch(connection: Connection, project_id: int, batch: list[dict[str, Any]]) -> None:
+    try:
+        request(connection, "POST", f"/api/projects/{project_id}/import/predictions", json=batch, timeout=300)
+    except LostReply:
+        tasks, version = {item["task"] for item in batch}, batch[0]["model_version"]
+        if not appeared(lambda: tasks <= _predicted(connection, project_id, version)):
+            raise
