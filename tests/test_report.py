@@ -1,497 +1,458 @@
-"""The pages on folders as a check run and an evaluation leave them, made by a seeded generator."""
+"""The pages on folders as a check run and an evaluation leave them, and hostile texts in a real browser."""
 
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
+import unicodedata
 from collections import Counter
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from report_folders import DECISION, PEOPLE, TEXTS, build, judge
 
-from pipeline.report import quality
-from pipeline.statistics import wilson
+from pipeline.errors import Damaged, Missing
+from pipeline.report import evaluation, markdown_summary, quality, render
+from pipeline.report.render import visible
 from pipeline.store import write_json
-from pipeline.types import ANNOTATION_COLUMNS, ANNOTATOR_COLUMNS, CONSENSUS_COLUMNS, FINDING_COLUMNS, QUARANTINE_COLUMNS
-
-LABELS = ("order_status", "refund", "cancel_order", "delivery_damage", "change_address", "invoice", "warranty", "other")
-SLICES = {"channel": ("email", "chat", "phone", "social"), "region": ("north", "south", "islands")}
-PEOPLE = {"11": "Ana Ruiz", "12": "Bo Lindqvist", "13": "Chidi Okafor", "14": "Dee Park", "15": "Edda Weiss"}
-TEXTS = (
-    "hi, any news on my lamp?",
-    "Good morning, the oak sideboard was promised in ten working days. We are now on day fourteen, with no word since the "
-    "confirmation. Could you tell me whether it has left the warehouse?",
-    "The table came with one leg split along the grain. Photos attached. I don't want the whole thing swapped, just the leg.",
-    "please send it to the office instead, same street, number 14",
-    "I returned the armchair on the 2nd and the money is still not on my card. Your page says five days.",
-    "Could you put our VAT number on the invoice for the forty chairs?",
-    "changed my mind about the rug, it has not shipped yet has it??",
-    "The drawer runner gave up after eleven months. Is that still covered?",
-    "do you do gift wrapping",
-    "Two weeks and still ‘label created’. Has anybody even picked the box up yet?",
-)
-
-
-def build(
-    folder: Path,
-    n: int = 672,
-    seed: int = 7,
-    people: dict[str, str] = PEOPLE,
-    slices: dict[str, Any] = SLICES,
-    labels: tuple[str, ...] = LABELS,
-    texts: tuple[str, ...] = TEXTS,
-    mark: str = "",
-    gate_open: bool = True,
-) -> dict[str, Any]:
-    """Write a check run's folder and give its summary. `mark` is appended to every text that comes from outside."""
-    random = np.random.default_rng(seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    labels, texts = tuple(name + mark for name in labels), tuple(text + mark for text in texts)
-    slices = {name + mark: tuple(group + mark for group in groups) for name, groups in slices.items()}
-    people = {key + mark: name + mark for key, name in people.items()}
-    ids = list(range(1000, 1000 + n))  # Label Studio's, so numbers
-    truth = random.integers(0, len(labels), n)
-    examples = pd.DataFrame(
-        {
-            "example_id": ids,
-            "data": [json.dumps({"text": texts[at % len(texts)]}) for at in range(n)],
-            "text": [texts[at % len(texts)] for at in range(n)],
-            "group": "",
-            "split": random.choice(["train", "validation", "test"], n, p=[0.7, 0.15, 0.15]),
-            **{name: random.choice(groups, n) for name, groups in slices.items()},
-        }
-    )
-    annotations = _annotations(random, ids, truth, people, labels)
-    consensus = (
-        pd.DataFrame(
-            {
-                "example_id": ids,
-                "answer": [json.dumps(labels[at]) for at in truth],
-                "confidence": random.uniform(0.4, 1, n).round(3),
-                "annotations": min(3, len(people)),
-                "tie": False,
-                "method": "dawid_skene",
-            }
-        )[list(CONSENSUS_COLUMNS)]
-        if people
-        else pd.DataFrame(columns=list(CONSENSUS_COLUMNS)).astype({"example_id": "int64"})
-    )
-    findings = _findings(random, ids, people, labels, mark)
-    verdicts = _verdicts(ids if people else [], findings)
-    annotators = _annotators(random, people, annotations)
-    quarantine = pd.DataFrame(
-        [
-            (
-                "export.json" + mark,
-                f"{at}" + mark,
-                "The task has no field “text”." + mark,
-                json.dumps({"id": at, "secret": "do not show"}),
-            )
-            for at in range(3 if n else 0)
-        ],
-        columns=list(QUARANTINE_COLUMNS),
-    )
-    tables = {
-        "examples": examples,
-        "annotations": annotations,
-        "consensus": consensus,
-        "annotators": annotators,
-        "findings": findings,
-        "verdicts": verdicts,
-        "quarantine": quarantine,
-    }
-    for name, table in tables.items():
-        table.to_parquet(folder / f"{name}.parquet", index=False)
-    summary = _summary(random, tables, truth, people, slices, labels, mark, gate_open)
-    write_json(folder / "summary.json", summary)
-    return summary
-
-
-def _annotations(
-    random: Any, ids: list[int], truth: Any, people: dict[str, str], labels: tuple[str, ...]
-) -> pd.DataFrame:
-    each = min(3, len(people))
-    if each == 0:
-        return pd.DataFrame(
-            {
-                name: pd.Series(dtype={"cancelled": "bool", "example_id": "int64"}.get(name, "str"))
-                for name in ANNOTATION_COLUMNS
-            }
-        )
-    who = (
-        np.array([random.permutation(len(people))[:each] for _ in ids]).ravel()
-        if len(ids) < 5000
-        else random.integers(0, len(people), each * len(ids))
-    )
-    said = np.where(
-        random.random(each * len(ids)) < 0.85, np.repeat(truth, each), random.integers(0, len(labels), each * len(ids))
-    )
-    stored, keys = [json.dumps(label) for label in labels], list(people)
-    return pd.DataFrame(
-        {
-            "annotation_id": [str(at) for at in range(each * len(ids))],
-            "example_id": np.repeat(ids, each),
-            "annotator": [keys[at] for at in who],
-            "answer": [stored[at] for at in said],
-            "created_at": "2026-11-20T10:00:00Z",
-            "updated_at": "2026-11-20T10:00:00Z",
-            "seconds": 12.5,
-            "ground_truth": False,
-            "cancelled": False,
-        }
-    )[list(ANNOTATION_COLUMNS)]
-
-
-def _findings(random: Any, ids: list[int], people: dict[str, str], labels: tuple[str, ...], mark: str) -> pd.DataFrame:
-    parts = []
-    for name, share, reason in (
-        ("exact_duplicates", 0.015, "Says the same as example 1000, which is kept."),
-        ("label_errors", 0.04, "The model, not having seen it, gives “refund” 91% and the current answer 3%."),
-        ("near_duplicates", 0.02, "Nearly the same as example 1003 (0.93)."),
-        ("privacy", 0.01, "Holds what looks like an e-mail address."),
-    ):
-        severity = random.random(len(ids)) * 0.5
-        hit = random.permutation(len(ids))[: int(np.ceil(share * len(ids)))]
-        severity[hit] = 0.5 + random.random(len(hit)) / 2
-        if name == "privacy":
-            severity = np.where(severity < 0.5, 0.0, severity)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "check": name,
-                    "subject": "example",
-                    "subject_id": [str(key) for key in ids],
-                    "severity": severity,
-                    "flagged": severity >= 0.5,
-                    "reason": np.where(severity >= 0.5, reason + mark, ""),
-                    "suggestion": np.where((severity >= 0.5) & (name == "label_errors"), json.dumps(labels[1]), ""),
-                }
-            )
-        )
-    keys = list(people)
-    parts.append(
-        pd.DataFrame(
-            {
-                "check": "annotators",
-                "subject": "annotator",
-                "subject_id": keys,
-                "severity": [0.8 if at == 2 else 0.1 for at in range(len(keys))],
-                "flagged": [at == 2 for at in range(len(keys))],
-                "suggestion": "",
-                "reason": [
-                    "Takes “refund” for “cancel_order” in 31% of cases." + mark if at == 2 else ""
-                    for at in range(len(keys))
-                ],
-            }
-        )
-    )
-    return pd.concat(parts, ignore_index=True)[list(FINDING_COLUMNS)].astype({"flagged": "bool", "severity": "float64"})
-
-
-def _verdicts(ids: list[int], findings: pd.DataFrame) -> pd.DataFrame:
-    relabel, drop, why = set(), set(), {}
-    for row in findings[findings["flagged"] & (findings["subject"] == "example")].itertuples():
-        (relabel if row.check == "label_errors" else drop).add(row.subject_id)
-        why.setdefault(row.subject_id, []).append(
-            {
-                "check": row.check,
-                "action": "drop",
-                "severity": row.severity,
-                "reason": row.reason,
-                "suggestion": row.suggestion,
-            }
-        )
-    verdict = ["drop" if str(key) in drop else "relabel" if str(key) in relabel else "keep" for key in ids]
-    stored = [json.dumps(why.get(str(key), [])) for key in ids]
-    return pd.DataFrame(
-        {
-            "example_id": pd.Series(ids, dtype="int64"),
-            "verdict": pd.Series(verdict, dtype="str"),
-            "reasons": pd.Series(stored, dtype="str"),
-        }
-    )
-
-
-def _annotators(random: Any, people: dict[str, str], annotations: pd.DataFrame) -> pd.DataFrame:
-    rows = []
-    for at, (key, name) in enumerate(people.items()):
-        n = 8 if at == 4 else int((annotations["annotator"] == key).sum())
-        right = int(n * (0.95 - 0.06 * at))
-        interval = wilson(right, n) if n else None
-        rows.append(
-            (key, name, n, *((interval.value, interval.low, interval.high) if interval else (None, None, None)))
-        )
-    return pd.DataFrame(rows, columns=list(ANNOTATOR_COLUMNS)).astype(
-        {"quality": "float64", "quality_low": "float64", "quality_high": "float64"}
-    )
-
-
-def _interval(count: int, n: int) -> dict[str, float]:
-    found = wilson(count, n)
-    return {"value": found.value, "low": found.low, "high": found.high}
-
-
-def _summary(
-    random: Any,
-    tables: dict[str, pd.DataFrame],
-    truth: Any,
-    people: dict[str, str],
-    slices: dict[str, Any],
-    labels: tuple[str, ...],
-    mark: str,
-    gate_open: bool,
-) -> dict[str, Any]:
-    examples, findings, verdicts = tables["examples"], tables["findings"], tables["verdicts"]
-    joined, n = examples.merge(verdicts, on="example_id"), len(examples)
-    answered, seen = (n, Counter(truth.tolist())) if people else (0, Counter())
-    tally = Counter(verdicts["verdict"])
-    groups = [(name, group, joined[joined[name] == group]) for name, found in slices.items() for group in found]
-    return {
-        "assay": "0.1.0",
-        "check_id": "3f9ac2b71d0845e6a1b2c3d4e5f60718",
-        "created_at": "2026-11-24T08:12:31+00:00",
-        "project": {
-            "name": "Harbour & Home support" + mark,
-            "template": "text_classification",
-            "task": "text_classification",
-            "source": "export.json" + mark,
-        },
-        "counts": {
-            "tasks": n + 3,
-            "examples": n,
-            "annotated": answered,
-            "unannotated": n - answered,
-            "annotations": len(tables["annotations"]),
-            "cancelled": 4,
-            "empty": 1,
-            "annotators": len(people),
-            "quarantined": len(tables["quarantine"]),
-            "labels": len(labels),
-        },
-        "labels": [
-            {
-                "label": label,
-                "count": seen[at],
-                "share": seen[at] / answered,
-                "low": wilson(seen[at], answered).low,
-                "high": wilson(seen[at], answered).high,
-            }
-            for at, label in enumerate(labels)
-            if answered
-        ],
-        "agreement": _agreement(random, people, slices, labels, mark),
-        "consensus": {
-            "method": "dawid_skene",
-            "why": "Annotators answered at least 20 examples each, so their habits can be estimated.",
-            "ties": 7,
-            "alternatives": [{"method": "majority_vote", "different_answers": 12}],
-        },
-        "checks": _checks(random, findings, slices, labels, people, mark, gate_open),
-        "policy": {
-            "label_errors": "relabel",
-            "exact_duplicates": "drop",
-            "near_duplicates": "drop",
-            "privacy": "drop",
-            "annotators": "note",
-        },
-        "verdicts": {name: tally[name] for name in ("keep", "relabel", "drop")},
-        "verdicts_by_check": {
-            "label_errors": {"relabel": tally["relabel"], "drop": 0, "note": 2},
-            "exact_duplicates": {"relabel": 0, "drop": tally["drop"], "note": 0},
-        },
-        "verdicts_by_slice": [
-            {
-                "slice": name,
-                "group": group,
-                "n": len(rows),
-                "kept": int((rows["verdict"] == "keep").sum()),
-                "relabel": int((rows["verdict"] == "relabel").sum()),
-                "drop": int((rows["verdict"] == "drop").sum()),
-                "kept_low": _interval(int((rows["verdict"] == "keep").sum()), len(rows))["low"],
-                "kept_high": _interval(int((rows["verdict"] == "keep").sum()), len(rows))["high"],
-            }
-            for name, group, rows in groups
-            if len(rows)
-        ],
-        "splits": {
-            name: dict(Counter(joined[joined["split"] == name]["verdict"])) for name in ("train", "validation", "test")
-        }
-        if n
-        else {},
-        "gate": {
-            "name": "release",
-            "open": gate_open,
-            "expectations": [
-                {
-                    "table": "examples",
-                    "expectation": "expect_column_values_to_not_be_null",
-                    "column": "text",
-                    "observed": "0 null",
-                    "allowed": "0",
-                    "passed": True,
-                    "meaning": "Every example has a text.",
-                },
-                {
-                    "table": "findings",
-                    "expectation": "expect_column_value_to_be_between",
-                    "column": "flagged_share",
-                    "observed": 0.041 if gate_open else 0.31,
-                    "allowed": "≤ 0.1",
-                    "passed": gate_open,
-                    "meaning": "At most 10% of the labels are doubtful." + mark,
-                },
-                {
-                    "table": "findings",
-                    "expectation": "expect_column_max_to_be_between",
-                    "column": "leakage",
-                    "observed": 0,
-                    "allowed": "0",
-                    "passed": True,
-                    "meaning": "No test example, nor a near copy, is in train.",
-                },
-            ],
-        },
-        "planted": [
-            {
-                "fault": "wrong_consensus",
-                "planted": 30,
-                "found": 26,
-                "missed_ids": ["1004", "1044", "1300", "1500" + mark],
-                "where": "label_errors flags it" + mark,
-            },
-            {"fault": "exact_duplicate", "planted": 10, "found": 10, "missed_ids": [], "where": "the verdict is drop"},
-        ],
-        "environment": {"pandas": "3.1.1", "cleanlab": "2.9.0", "great-expectations": "1.24.0"},
-    }
-
-
-def _agreement(
-    random: Any, people: dict[str, str], slices: dict[str, Any], labels: tuple[str, ...], mark: str
-) -> dict[str, Any]:
-    measure = "Krippendorff’s alpha (nominal)"
-    if len(people) < 2:
-        return {
-            "measure": measure,
-            "overall": None,
-            "reason": "No example has two answers." + mark,
-            "labels": [],
-            "slices": [],
-            "pairs": [],
-        }
-
-    def row(n: int) -> dict[str, Any]:
-        value = float(random.uniform(0.5, 0.85))
-        return {"value": value, "low": value - 0.06, "high": value + 0.05, "n": n}
-
-    keys = list(people)
-    return {
-        "measure": measure,
-        "overall": {"value": 0.7123, "low": 0.6581, "high": 0.7602, "level": 0.95},
-        "reason": "",
-        "labels": [{"label": label, **row(80)} for label in labels],
-        "slices": [{"slice": name, "group": group, **row(150)} for name, groups in slices.items() for group in groups],
-        "pairs": [
-            {"a": a, "b": b, "value": float(random.uniform(0.3, 0.9)), "n": 120}
-            for at, a in enumerate(keys)
-            for b in keys[at + 1 :]
-        ],
-    }
-
-
-def _checks(
-    random: Any,
-    findings: pd.DataFrame,
-    slices: dict[str, Any],
-    labels: tuple[str, ...],
-    people: dict[str, str],
-    mark: str,
-    gate_open: bool,
-) -> list[dict[str, Any]]:
-    tests = []
-    for name, groups in slices.items():
-        for at, group in enumerate(groups):
-            for label in labels:
-                interval = _interval(int(random.integers(5, 40)), 160)
-                tests.append(
-                    {
-                        "slice": name,
-                        "group": group,
-                        "label": label,
-                        "rate": interval["value"],
-                        "low": interval["low"],
-                        "high": interval["high"],
-                        "n": 160,
-                        "reference": 0.125,
-                        "ratio": interval["value"] / 0.125,
-                        "flagged": at == 2 and label == labels[-1],
-                    }
-                )
-    keys = list(people)
-    facts: dict[str, dict[str, Any]] = {
-        "class_balance": {"labels": []},
-        "slice_labels": {"tests": tests, "association": [{"slice": name, "cramers_v": 0.13} for name in slices]},
-        "exact_duplicates": {
-            "judged": len(findings),
-            "groups": 6,
-            "conflicting": 2,
-            "sizes": [{"rows": 2, "groups": 6}],
-            "conflicts": [{"examples": ["1000", "1010"], "labels": list(labels[:2])}],
-        },
-        "near_duplicates": {"groups": 9, "conflicting": 1},
-        "privacy": {"kinds": {"email": 5, "phone": 2}},
-        "label_errors": {
-            "expected_errors": {"value": 33.2, "low": 25.1, "high": 41.0},
-            "by_label" + mark: [{"given": label, "likely": labels[0], "count": 3} for label in labels],
-        },
-        "annotators": {
-            "confusions": [
-                {"annotator": keys[2], "given": labels[1], "consensus": labels[2], "count": 31, "rate": 0.31}
-            ],
-            "bias": [
-                {
-                    "annotator": keys[3],
-                    "slice": name,
-                    "group": groups[0],
-                    "label": labels[-1],
-                    "rate": 0.31,
-                    "others": 0.12,
-                    "low": 0.22,
-                    "high": 0.41,
-                    "flagged": True,
-                }
-                for name, groups in slices.items()
-            ],
-        }
-        if len(keys) > 3
-        else {"confusions": [], "bias": []},
-    }
-    rows = []
-    for name in sorted({*findings["check"], "class_balance", "slice_labels", "leakage", "text_quality", "tone" + mark}):
-        mine = findings[findings["check"] == name]
-        flagged = int(mine["flagged"].sum())
-        status, reason = ("flagged" if flagged else "passed"), ""
-        if name == "leakage":
-            status, reason = "skipped", "The examples have no splits yet." + mark
-        if name == "text_quality" and not gate_open:
-            status, reason = "crashed", "KeyError: 'text' (text_quality.py:41)" + mark
-        rows.append(
-            {
-                "check": name,
-                "question": f"Does {name} hold?",
-                "status": status,
-                "reason": reason,
-                "judged": len(mine),
-                "flagged": flagged,
-                "seconds": 0.123,
-                "settings": {"threshold": 0.5, "kinds": ["a" + mark]},
-                "facts": facts.get(name, {"seen" + mark: "x" + mark, "deep": {"a": [1, {"b": mark}]}}),
-            }
-        )
-    return rows
 
 
 def test_the_page_says_the_verdict_in_one_sentence(tmp_path: Path) -> None:
     summary = build(tmp_path / "run")
     kept = summary["verdicts"]["keep"]
     assert f"<b>Gate open</b>: {kept} of 672 examples are fit for training" in quality(tmp_path / "run")
+
+
+class Page(HTMLParser):
+    """The parsed page: every tag, every attribute, and the text of each section."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str, str]] = []
+        self.sections: dict[str, str] = {}
+        self._open = "head"
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag == "section" or (tag == "header" and "top" not in self.sections):
+            self._open = dict(attrs).get("id") or "top"
+        if tag in ("p", "td", "th", "div", "span", "dd", "li", "br"):
+            self.handle_data(" ")
+
+    def handle_data(self, data: str) -> None:
+        self.sections[self._open] = self.sections.get(self._open, "") + data
+
+    def section(self, name: str) -> str:
+        return " ".join(self.sections[name].split())
+
+
+def test_every_section_says_the_numbers_of_the_summary(tmp_path: Path) -> None:
+    summary = build(tmp_path)
+    page = Page(quality(tmp_path))
+    verdicts = summary["verdicts"]
+    top = page.section("top")
+    assert f"{verdicts['keep']} of 672 examples are fit for training" in top
+    assert f"{verdicts['relabel']} need an annotator, {verdicts['drop']} were set aside" in top
+    assert "0.71" in top
+    assert "95% interval 0.66–0.76" in top
+    assert f"{summary['counts']['annotations']:,}" in top
+    for item in summary["gate"]["expectations"]:
+        assert item["meaning"] in page.section("gate")
+        assert f"{item['observed']} {item['allowed']}" in page.section("gate")
+    for item in summary["labels"]:
+        row = f"{item['label']} {100 * item['share']:.1f}% {100 * item['low']:.1f}–{100 * item['high']:.1f}% {item['count']}"
+        assert row in page.section("labels")
+    for item in summary["verdicts_by_slice"]:
+        interval = f"{100 * item['kept_low']:.1f}–{100 * item['kept_high']:.1f}%"
+        row = f"{item['slice']} {item['group']} {100 * item['kept'] / item['n']:.1f}% {interval} {item['n']}"
+        assert row in page.section("slices")
+    for item in [*summary["agreement"]["labels"], *summary["agreement"]["slices"]]:
+        assert f"{item['value']:.2f} {item['low']:.2f}–{item['high']:.2f} {item['n']}" in page.section("agreement")
+    for item in summary["agreement"]["pairs"]:
+        assert page.section("agreement").count(f"{item['value']:.2f} n {item['n']}") >= 2
+    for item in summary["checks"]:
+        where = "skipped" if item["status"] == "skipped" else "checks"
+        assert item["question"] in page.section(where)
+        if item["flagged"]:
+            assert f"{item['question']} {item['flagged']} of {item['judged']} flagged" in page.section("checks")
+    for name, counts in summary["splits"].items():
+        row = " ".join(str(counts.get(verdict, 0)) for verdict in ("keep", "relabel", "drop"))
+        assert re.search(rf"{name.capitalize()} .*?{row}", page.section("splits"))
+    for name, counts in summary["verdicts_by_check"].items():
+        numbers = f"{counts['relabel']} {counts['drop']} {counts['note']}"
+        row = f"{name.replace('_', ' ').capitalize()} {summary['policy'][name]} {numbers}"
+        assert row in page.section("aside")
+    for item in summary["planted"]:
+        row = f"{item['fault'].replace('_', ' ').capitalize()} {item['planted']} {item['found']} {item['where']}"
+        assert row in page.section("planted")
+    for name, version in summary["environment"].items():
+        assert f"{name} {version}" in page.section("made")
+    assert "Ruiz 94.9%" in page.section("annotators")
+
+
+def test_an_annotator_with_eight_answers_is_not_ranked(tmp_path: Path) -> None:
+    build(tmp_path)
+    people = Page(quality(tmp_path)).section("annotators")
+    ranked, unranked = people.split("Too few answers to rank", 1)
+    assert "Edda Weiss" not in ranked
+    assert "Dee Park" in ranked
+    assert "Edda Weiss" in unranked.split("The numbers")[0]
+
+
+def test_the_queue_is_ordered_by_severity_and_shows_who_said_what(tmp_path: Path) -> None:
+    build(tmp_path)
+    verdicts = pd.read_parquet(tmp_path / "verdicts.parquet")
+    rows = verdicts[verdicts["verdict"] == "relabel"]
+    worst = rows.assign(worst=[max(item["severity"] for item in json.loads(why)) for why in rows["reasons"]])
+    expected = worst.sort_values(["worst", "example_id"], ascending=[False, True])["example_id"].head(10).tolist()
+    body = quality(tmp_path).split('<section id="next">')[1].split("</section>")[0]
+    assert [int(found) for found in re.findall(r'<div class="id">(\d+)</div>', body)] == expected
+    said = pd.read_parquet(tmp_path / "annotations.parquet")
+    for example in body.split('<li class="example">')[1:]:
+        key = int(re.findall(r'<div class="id">(\d+)</div>', example)[0])
+        mine = said[said["example_id"] == key]
+        shown = re.findall(r"<span>([^<]+)</span>([^<]+)</li>", example)
+        assert sorted(shown) == sorted((PEOPLE[row.annotator], json.loads(row.answer)) for row in mine.itertuples())
+
+
+def test_the_text_of_an_example_with_a_privacy_finding_is_nowhere(tmp_path: Path) -> None:
+    build(tmp_path)
+    findings = pd.read_parquet(tmp_path / "findings.parquet")
+    private = set(findings[(findings["check"] == "privacy") & findings["flagged"]]["subject_id"])
+    examples = pd.read_parquet(tmp_path / "examples.parquet")
+    examples["text"] = [f"my mail is number{key}@example.org" for key in examples["example_id"]]
+    examples.to_parquet(tmp_path / "examples.parquet", index=False)
+    page = quality(tmp_path)
+    shown = set(re.findall(r"number(\d+)@example", page))
+    assert shown, "the other texts are shown"
+    assert not shown & private
+    assert page.count("Text not shown") >= 5
+
+
+def test_what_was_in_quarantined_records_is_not_shown(tmp_path: Path) -> None:
+    build(tmp_path)
+    page = quality(tmp_path)
+    assert "The task has no field" in Page(page).section("quarantine")
+    assert "do not show" not in page
+
+
+def test_equal_folders_give_equal_pages(tmp_path: Path) -> None:
+    build(tmp_path / "one")
+    build(tmp_path / "two")
+    shuffled = pd.read_parquet(tmp_path / "two" / "findings.parquet").sample(frac=1, random_state=1)
+    shuffled.to_parquet(tmp_path / "two" / "findings.parquet", index=False)
+    assert quality(tmp_path / "one") == quality(tmp_path / "two")
+
+
+def test_the_page_is_one_file_that_loads_and_runs_nothing(tmp_path: Path) -> None:
+    build(tmp_path)
+    text = quality(tmp_path)
+    page = Page(text)
+    assert not {"script", "link", "img", "iframe", "object", "form", "base"} & set(page.tags)
+    assert all(value.startswith("#") for _, name, value in page.attributes if name in ("href", "src", "xlink:href"))
+    assert not re.search(r"url\(|@import|@font-face", text)
+    policy = [value for tag, name, value in page.attributes if tag == "meta" and "default-src" in value]
+    assert policy == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
+    named = {value for _, name, value in page.attributes if name == "id"}
+    assert {value[1:] for _, name, value in page.attributes if name == "href"} <= named
+
+
+def test_every_plot_has_a_title_and_its_numbers_in_a_table(tmp_path: Path) -> None:
+    build(tmp_path)
+    text = quality(tmp_path)
+    plots = re.findall(r'<svg class="(?:row|stacked)"[^>]*>.{0,20}', text)
+    assert plots
+    assert all('role="img"><title>' in plot for plot in plots)
+    assert text.count("<figure") == text.count("<summary>The numbers</summary>") > 4
+
+
+def test_a_check_nobody_knew_shows_its_question_count_and_facts(tmp_path: Path) -> None:
+    summary = build(tmp_path)
+    summary["checks"].append(
+        {
+            "check": "sarcasm", "question": "Who means it?", "status": "flagged", "reason": "", "judged": 20, "flagged": 3,
+            "seconds": 1.5, "settings": {"depth": 2},
+            "facts": {"mean_depth": 1.25, "none": [], "by_tone": [{"tone": "dry", "count": 11}], "pairs": {"a-b": {"exact": 4}}},
+        }
+    )  # fmt: skip
+    write_json(tmp_path / "summary.json", summary)
+    checks = Page(quality(tmp_path)).section("checks")
+    assert "Sarcasm ● flagged Who means it? 3 of 20 flagged" in checks
+    assert "Mean depth 1.25" in checks
+    assert "By tone Tone Count dry 11" in checks
+    assert "Pairs Pairs Exact a-b 4" in checks
+
+
+@pytest.mark.parametrize("n", [0, 1, 10])
+def test_a_small_project_without_annotators_or_slices_has_a_whole_page(tmp_path: Path, n: int) -> None:
+    summary = build(tmp_path, n=n, people={}, slices={}) if n else _nothing(tmp_path)
+    page = Page(quality(tmp_path))
+    for name, says in {
+        "labels": "No example has an answer yet.", "slices": "The project names no slices.", "agreement": "Not measured",
+        "annotators": "No annotator is known.", "aside": "Nothing was set aside.", "next": "No example needs an annotator.",
+    }.items():  # fmt: skip
+        assert says in page.section(name), name
+    assert ("no examples" if n == 0 else "an answer yet") in page.section("top")
+    assert markdown_summary(summary, "report.html")
+
+
+def _nothing(folder: Path) -> dict[str, Any]:
+    """A project without a single example, every table as untyped as an empty data frame is."""
+    summary = build(folder, n=10, people={}, slices={})
+    for file in folder.glob("*.parquet"):
+        pd.DataFrame([], columns=pd.read_parquet(file).columns).to_parquet(file, index=False)
+    summary["counts"] = dict.fromkeys(summary["counts"], 0)
+    summary["splits"], summary["planted"] = {}, None
+    for item in summary["checks"]:
+        item.update(status="skipped", reason="There are no examples.", judged=0, flagged=0, facts={})
+    write_json(folder / "summary.json", summary)
+    return summary
+
+
+def test_with_everything_skipped_each_check_says_why(tmp_path: Path) -> None:
+    summary = _nothing(tmp_path)
+    page = Page(quality(tmp_path))
+    assert page.section("skipped").count("There are no examples.") == len(summary["checks"])
+    assert "No check was run." in page.section("checks")
+    assert "planted" not in page.sections
+
+
+def test_ten_examples_of_one_annotator_each_have_a_page(tmp_path: Path) -> None:
+    build(tmp_path, n=10, people={"11": "Ana Ruiz"})
+    page = Page(quality(tmp_path))
+    assert "No example has two answers." in page.section("agreement")
+    assert "Ana Ruiz" in page.section("annotators")
+
+
+def test_a_closed_gate_says_what_blocks_first(tmp_path: Path) -> None:
+    build(tmp_path, gate_open=False)
+    page = Page(quality(tmp_path))
+    top = page.section("top")
+    assert top.index("Gate closed") < top.index("At most 10% of the labels are doubtful. observed 0.31, allowed ≤ 0.1")
+    assert "The check “Text quality” crashed KeyError" in top
+    assert "assay release" not in top
+    assert page.section("gate").index("✕ fails") < page.section("gate").index("✓ holds")
+
+
+def test_a_page_over_100_000_examples_stays_under_3_mb(tmp_path: Path) -> None:
+    labels = tuple(f"label_{at}" for at in range(300))
+    people = {str(at): f"Annotator {at}" for at in range(200)}
+    slices = {"country": tuple(f"c{at}" for at in range(60)), "channel": ("email", "chat")}
+    build(tmp_path, n=100_000, labels=labels, people=people, slices=slices, texts=(*TEXTS, "long " * 1000))
+    text = quality(tmp_path)
+    assert len(text.encode()) < 3_000_000
+    assert "verdicts.parquet" in text
+    assert "more are in summary.json" in text
+
+
+@pytest.mark.parametrize("missing", ["summary.json", "findings.parquet", "annotations.parquet"])
+def test_a_folder_without_one_of_its_files_is_refused(tmp_path: Path, missing: str) -> None:
+    build(tmp_path)
+    (tmp_path / missing).unlink()
+    with pytest.raises(Missing, match=re.escape(missing)):
+        quality(tmp_path)
+
+
+def test_a_summary_that_is_not_json_is_refused(tmp_path: Path) -> None:
+    build(tmp_path)
+    (tmp_path / "summary.json").write_text("{")
+    with pytest.raises(Damaged, match="summary"):
+        quality(tmp_path)
+
+
+HOSTILE = (
+    "<script>document.documentElement.setAttribute('data-pwned','1')</script>",
+    "\"><img src=x onerror=\"document.documentElement.setAttribute('data-pwned','1')\">",
+    "' autofocus onfocus='document.documentElement.setAttribute(\"data-pwned\",1)' x='",
+    "<svg onload=document.documentElement.setAttribute('data-pwned','1')></svg>",
+    "</style></title></textarea><script>document.documentElement.setAttribute('data-pwned','1')</script>",
+    "<iframe srcdoc=\"<script>parent.document.documentElement.setAttribute('data-pwned','1')</script>\"></iframe>",
+    "<a href=\"javascript:document.documentElement.setAttribute('data-pwned','1')\">x</a>",
+    "{{7*7}}{% raw %}${7*7}<%= 7*7 %>",
+    "]]><!--</svg><math><mtext></p><style><img src=x onerror=alert(1)>",
+    "\u202e\u2066evil\u2069\u200f\x00\x1b[31m\ufeff\u2028",
+)
+
+
+def _dom(folder: Path, text: str) -> str:
+    """What a real browser makes of the page, without the page's own policy: escaping must hold alone."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("chromium is not installed")
+    folder.mkdir(exist_ok=True)
+    (folder / "page.html").write_text(re.sub(r'<meta http-equiv="Content[^>]*>', "", text), encoding="utf-8")
+    quiet = ("gpu", "quic", "background-networking", "component-update", "sync")
+    flags = ["--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in quiet)]
+    flags += ["--virtual-time-budget=2000", "--dump-dom"]
+    done = subprocess.run(
+        [browser, *flags, f"--user-data-dir={folder / 'profile'}", (folder / "page.html").as_uri()],
+        capture_output=True, timeout=300, check=True,
+    )  # fmt: skip
+    return done.stdout.decode()
+
+
+WITNESS = "Zq7"  # stands before each hostile text: that it is on the page shows that the text is
+
+
+def _assert_harmless(dom: str, calm: str) -> None:
+    """The browser ran nothing, and built no element or attribute that the page over calm texts does not have."""
+    page, expected = Page(dom), Page(calm)
+    assert dom.rstrip().endswith("</html>")
+    assert dom.count(WITNESS) > 30
+    assert "data-pwned" not in [name for _, name, _ in page.attributes]
+    assert page.tags == expected.tags
+    assert {(tag, name) for tag, name, _ in page.attributes} == {(tag, name) for tag, name, _ in expected.attributes}
+    assert [value for _, name, value in page.attributes if name == "href" and not value.startswith("#")] == []
+    assert not re.search("[\u202a-\u202e\u2066-\u2069\u200e\u200f\x00\x1b\ufeff\u2028]", dom)
+
+
+@pytest.mark.parametrize("payload", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_text_in_any_field_does_nothing_in_a_browser(tmp_path: Path, payload: str) -> None:
+    build(tmp_path / "calm", n=60, gate_open=False)
+    build(tmp_path / "hostile", n=60, gate_open=False, mark=WITNESS + payload)
+    calm = _dom(tmp_path / "one", quality(tmp_path / "calm"))
+    _assert_harmless(_dom(tmp_path / "two", quality(tmp_path / "hostile")), calm)
+
+
+def test_the_browser_test_would_see_a_script(tmp_path: Path) -> None:
+    build(tmp_path / "run", n=10)
+    dom = _dom(tmp_path, quality(tmp_path / "run").replace("</main>", HOSTILE[0] + "</main>"))
+    assert "data-pwned" in [name for _, name, _ in Page(dom).attributes]
+
+
+@given(st.text())
+def test_no_control_or_direction_character_survives(text: str) -> None:
+    seen = visible(text)
+    assert not [char for char in seen if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") and char not in "\n\t"]
+    assert not set(seen) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\ufeff")
+    assert visible(seen) == seen
+
+
+@pytest.mark.parametrize("text", ["می‌خواهم", "👩‍🚀 ok", "naïve – “x”", "a\nb\tc", "שלום"])
+def test_honest_text_in_any_script_is_left_alone(text: str) -> None:
+    assert visible(text) == text
+
+
+def _colours(scheme: str) -> dict[str, str]:
+    css = (Path(render.__file__).parent / "style.css.j2").read_text()
+    part = css if scheme == "light" else css.split("prefers-color-scheme: dark", 1)[1]
+    return dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", part.split("}", 1)[0]))
+
+
+def _contrast(one: str, other: str) -> float:
+    """Source: WCAG 2.2, relative luminance and contrast ratio."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_have_aa_contrast(scheme: str) -> None:
+    colours = _colours(scheme)
+    for ground in ("paper", "card", "faint"):
+        for text in ("ink", "soft", "good", "bad", "link", "relabel"):
+            assert _contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+    for mark in ("keep", "relabel", "drop"):
+        assert _contrast(colours[mark], colours["paper"]) >= 3, mark
+
+
+def test_the_markdown_summary_is_short_and_says_the_verdict(tmp_path: Path) -> None:
+    summary = build(tmp_path, gate_open=False)
+    text = markdown_summary(summary, "https://reports.example/a b/quality.html")
+    assert len(text.splitlines()) <= 25
+    assert f"{summary['verdicts']['keep']} of 672 examples are fit for training" in text
+    assert "0.71 (0.66–0.76)" in text
+    assert "- Blocked: At most 10% of the labels are doubtful." in text
+    assert "[Open the report](<https://reports.example/a%20b/quality.html>)" in text
+
+
+MARKDOWN = (
+    "[x](javascript:alert(1))",
+    "![x](http://evil.example/p.png)",
+    "`a` **b** # c | d\n\n- e",
+    "https://evil.example www.evil.example a@b.example &#60;b&#62;",
+)
+
+
+@pytest.mark.parametrize("payload", [*HOSTILE, *MARKDOWN], ids=range(len(HOSTILE) + len(MARKDOWN)))
+def test_markdown_and_html_from_tasks_do_not_act(tmp_path: Path, payload: str) -> None:
+    summary = build(tmp_path, n=40, mark=payload, gate_open=False)
+    parser = MarkdownIt("commonmark", {"html": True}).enable("table")
+    calm = build(tmp_path / "calm", n=40, gate_open=False)
+    shown = [Page(parser.render(markdown_summary(body, "report.html"))) for body in (summary, calm)]
+    assert shown[0].tags == shown[1].tags
+    assert shown[0].attributes == shown[1].attributes
+    raw = markdown_summary(summary, "report.html")
+    assert "://" not in raw
+    assert "www." not in raw
+    assert not re.search(r"\w@\w", raw)
+
+
+@pytest.mark.parametrize("link", ["javascript:alert(1)", "data:text/html,<script>alert(1)</script>"])
+def test_a_link_that_is_no_address_of_a_report_is_not_linked(tmp_path: Path, link: str) -> None:
+    assert "](" not in markdown_summary(build(tmp_path, n=10), link)
+
+
+def test_the_evaluation_says_decision_intervals_and_differences(tmp_path: Path) -> None:
+    body = judge(tmp_path)
+    page = Page(evaluation(tmp_path, {"project": "Harbour & Home", "version": "v7", "decision": DECISION}))
+    top = page.section("top")
+    assert (
+        "Not promoted: 91.2% of 134 test examples are right, 3.1 points more than champion, but 1 rule is not met."
+        in top
+    )
+    assert "The test split holds only 13 examples" in top
+    for name, item in body["models"].items():
+        found = item["accuracy"]
+        row = f"{name} {100 * found['value']:.1f}% {100 * found['low']:.1f}–{100 * found['high']:.1f}%"
+        assert row in page.section("models")
+    assert "champion 3.1% −1.2 to 7.4% 0.21" in page.section("models")
+    assert "region islands 13 too few too few too few" in page.section("slices")
+    assert page.section("decision").index("Not worse than champion") < page.section("decision").index(
+        "Better than base"
+    )
+    for row in body["confusion"]["matrix"]:
+        assert " ".join(str(count or "·") for count in row) in page.section("confusion")
+
+
+def test_an_evaluation_without_decision_slices_or_rivals_is_whole(tmp_path: Path) -> None:
+    body = judge(tmp_path, labels=40)
+    body["models"] = {"challenger": body["models"]["challenger"]}
+    body["differences"], body["slices"], body["warnings"] = {}, [], []
+    write_json(tmp_path / "evaluation.json", body)
+    page = Page(evaluation(tmp_path, {}))
+    assert "Measured: 91.2% of 134 test examples are right." in page.section("top")
+    assert "decision" not in page.sections
+    assert "20 most frequent of" in page.section("confusion")
+
+
+@pytest.mark.parametrize("payload", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_text_in_an_evaluation_does_nothing_in_a_browser(tmp_path: Path, payload: str) -> None:
+    pages = []
+    for name, mark in (("calm", ""), ("hostile", WITNESS + payload)):
+        judge(tmp_path / name, mark=mark)
+        reasons = [{**item, "rule": item["rule"] + mark, "observed": "0.1" + mark} for item in DECISION["reasons"]]
+        context = {"project": "p" + mark, "version": "v" + mark, "decision": {"promote": True, "reasons": reasons}}
+        pages.append(_dom(tmp_path / f"{name}_page", evaluation(tmp_path / name, context)))
+    _assert_harmless(pages[1], pages[0])
+
+
+def test_an_evaluation_that_was_never_made_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Missing, match="evaluation"):
+        evaluation(tmp_path, {})

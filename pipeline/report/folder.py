@@ -29,26 +29,28 @@ class Run:
     annotators: pd.DataFrame
     quarantine: pd.DataFrame
     private: frozenset[str]
-
-    @property
-    def names(self) -> dict[str, str]:
-        """Annotator id -> the name to show."""
-        pairs = zip(self.annotators["annotator"], self.annotators["name"], strict=True)
-        return {str(key): str(name) if name == name and name else str(key) for key, name in pairs}
+    names: dict[str, str]  # annotator id -> the name to show
 
 
 def load(folder: Path) -> Run:
     """Missing if a file is not there, Damaged if the summary is not JSON."""
     flagged, private = _findings(folder)
+    annotators = table(folder, "annotators")
     return Run(
         folder=folder,
         summary=read_json(folder / "summary.json"),
         flagged=flagged,
         verdicts=_verdicts(folder),
-        annotators=table(folder, "annotators"),
+        annotators=annotators,
         quarantine=table(folder, "quarantine"),
         private=private,
+        names=_names(annotators),
     )
+
+
+def _names(annotators: pd.DataFrame) -> dict[str, str]:
+    pairs = zip(annotators["annotator"], annotators["name"], strict=True)
+    return {str(key): str(name) if name == name and name else str(key) for key, name in pairs}
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -68,14 +70,19 @@ def table(folder: Path, name: str, columns: Sequence[str] | None = None, where: 
     file = folder / f"{name}.parquet"
     if not file.is_file():
         raise Missing(f"{file} is not there: run `assay check` again.")
-    frame: pd.DataFrame = pq.read_table(file, columns=columns, filters=where).to_pandas()
+    empty = pq.read_metadata(file).num_rows == 0  # an empty table's columns have no type to compare with
+    frame: pd.DataFrame = pq.read_table(file, columns=columns, filters=None if empty else where).to_pandas()
     ids = [column for column in ("example_id", "annotation_id", "subject_id", "annotator") if column in frame]
     return frame.astype(dict.fromkeys(ids, "str"))
 
 
 def by_id(key: str) -> tuple[int, int, str]:
     """Sorts 9 before 10, and numbers before names."""
-    return (0, int(key), "") if key.isascii() and key.isdigit() else (1, 0, key)
+    return (0, int(key), "") if _is_number(key) else (1, 0, key)
+
+
+def _is_number(key: str) -> bool:
+    return key.isascii() and key.isdigit() and len(key) < 19  # fits 64 bits, as Label Studio's ids do
 
 
 def _findings(folder: Path) -> tuple[pd.DataFrame, frozenset[str]]:
@@ -94,7 +101,8 @@ def _verdicts(folder: Path) -> pd.DataFrame:
     found = table(folder, "verdicts", where=[("verdict", "!=", "keep")])
     why = [reasons(stored) for stored in found["reasons"]]
     worst = [max((item["severity"] for item in items), default=0.0) for items in why]
-    found = found.assign(why=pd.Series(why, dtype=object), severity=worst, order=found["example_id"].map(by_id))
+    order = found["example_id"].map(by_id)
+    found = found.assign(why=pd.Series(why, index=found.index, dtype=object), severity=worst, order=order)
     return found.sort_values(["severity", "order"], ascending=[False, True]).reset_index(drop=True)
 
 
@@ -135,7 +143,9 @@ def _rows(run: Run, name: str, columns: list[str], ids: list[str]) -> pd.DataFra
     if not file.is_file():
         raise Missing(f"{file} is not there: run `assay check` again.")
     kind = pq.read_schema(file).field("example_id").type
-    keys = [int(key) for key in ids if key.isdigit()] if pa.types.is_integer(kind) else ids
+    keys = [int(key) for key in ids if _is_number(key)] if pa.types.is_integer(kind) else ids
+    if pa.types.is_null(kind):
+        keys = []
     return table(run.folder, name, columns, pc.field("example_id").isin(pa.array(keys, kind)))
 
 
