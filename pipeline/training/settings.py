@@ -1,0 +1,51 @@
+"""The training settings, their defaults and where those come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from pipeline.errors import TrainingError, unknown
+
+
+@dataclass(frozen=True)
+class Settings:
+    rank: int = 8
+    alpha: int = 16
+    dropout: float = 0.05
+    epochs: int = 4
+    learning_rate: float = 1e-3
+    head_learning_rate: float = 1e-2
+    tokens_per_batch: int = 512
+    max_length: int = 128
+    patience: int = 2  # epochs without a better validation loss before training stops
+    warmup: float = 0.1  # share of the steps in which the learning rate rises; it falls linearly after that
+
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "rank": (1, 1024),
+    "alpha": (1, 4096),
+    "dropout": (0, 0.9),
+    "epochs": (1, 1000),
+    "learning_rate": (0, float("inf")),
+    "head_learning_rate": (0, float("inf")),
+    "tokens_per_batch": (8, 1 << 20),
+    "max_length": (8, 1 << 16),
+    "patience": (1, 1000),
+    "warmup": (0, 1),
+}
+
+
+def settings_for(given: Mapping[str, Any]) -> Settings:
+    """The defaults with `given` over them. TrainingError for an unknown key, a wrong type or a value out of range."""
+    known: dict[str, Any] = get_type_hints(Settings)
+    for name, value in given.items():
+        if name not in known:
+            raise TrainingError(f"training.settings: {unknown('setting', name, known)}")
+        kinds = (int,) if known[name] is int else (int, float)
+        low, high = LIMITS[name]
+        if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+            kind = "a whole number" if known[name] is int else "a number"
+            raise TrainingError(f"training.settings.{name}: {value!r} must be {kind} between {low:g} and {high:g}.")
+    return Settings(**{name: known[name](value) for name, value in given.items()})
