@@ -91,12 +91,12 @@ class Kind:
     unless: re.Pattern[str] | None
 
 
-NUMBERED = re.compile(
-    r"(?:order|invoice|ticket|case|booking|tracking|parcel|policy|customer|account|reference|serial|ref|contract)"
-    r"[a-z ]{0,12}[.:#]{0,2} ?$",
+NUMBERED = re.compile(  # order number 555-123-4567
+    r"\b(?:order|invoice|ticket|case|booking|tracking|parcel|policy|customer|account|reference|serial|ref|contract)s?"
+    r"(?: ?(?:number|no|nr|id|code|is|was)\b){0,2}[.:# ]{0,3}\Z",
     re.IGNORECASE,
 )
-VERSION = re.compile(r"(?:version|release|firmware|build|v)[. ]{0,2}$", re.IGNORECASE)
+VERSION = re.compile(r"(?:version|release|firmware|build|v)[. ]{0,2}\Z", re.IGNORECASE)
 
 
 def _kind(
@@ -204,18 +204,21 @@ KINDS = (
         "phone",
         "a phone number",
         0.6,
-        r"(?<![\w.+-])(?:1[ .-])?(?:\([0-9]{3}\) ?|[0-9]{3}[ .-])[0-9]{3}[ .-][0-9]{4}(?: ?(?:x|ext\.?) ?[0-9]{1,5})?(?![\w-])",
+        r"(?<![\w.+-])(?<![0-9] )(?:1[ .-])?(?:\([0-9]{3}\) ?|[0-9]{3}[ .-])[0-9]{3}[ .-][0-9]{4}"
+        r"(?: ?(?:x|ext\.?) ?[0-9]{1,5})?(?![\w-])",
         unless=NUMBERED,
     ),
     _kind(  # 020 7946 0958, 089/123456, 0049 89 123456
         "phone",
         "a phone number",
         0.6,
-        r"(?<![\w.+-])(?:\(0[1-9][0-9]{1,4}\) ?|0[1-9][0-9]{1,4}[ /-]|00[1-9][0-9]{0,2}[ ./-])[0-9]{2,4}"
+        r"(?<![\w.+-])(?<![0-9] )(?:\(0[1-9][0-9]{1,4}\) ?|0[1-9][0-9]{1,4}[ /-]|00[1-9][0-9]{0,2}[ ./-])[0-9]{2,4}"
         r"(?:[ -]?[0-9]{2,4}){1,3}(?![\w-])",
         unless=NUMBERED,
     ),
-    _kind("phone", "a phone number", 0.6, r"(?<![\w.+-])0[1-9](?:[ .][0-9]{2}){4}(?![\w-])", unless=NUMBERED),
+    _kind(
+        "phone", "a phone number", 0.6, r"(?<![\w.+-])(?<![0-9] )0[1-9](?:[ .][0-9]{2}){4}(?![\w-])", unless=NUMBERED
+    ),
     _kind(
         "address",
         "a street address",
