@@ -32,6 +32,9 @@ class Answers:
     predicted: list[str]
     confidence: FloatArray  # (n,) probability of the predicted label
 
+    def take(self, places: NDArray[np.int64]) -> Answers:
+        return Answers([self.predicted[place] for place in places], self.confidence[places])
+
 
 def bootstrap_counts(n: int, *, seed: int, resamples: int = RESAMPLES) -> Counts:
     """(R, n) float32: how often each example occurs in each resample; rows sum to n.
@@ -113,14 +116,6 @@ def percentile_interval(value: float, resampled: Counts) -> Interval:
     return Interval(value, float(min(low, value)), float(max(high, value)), LEVEL)
 
 
-def wilson(right: int, n: int) -> Interval:
-    """Score interval of a share. Source: Wilson 1927."""
-    share, square = right / n, Z * Z
-    centre = (share + square / (2 * n)) / (1 + square / n)
-    half = Z / (1 + square / n) * np.sqrt(share * (1 - share) / n + square / (4 * n * n))
-    return Interval(share, float(max(0.0, centre - half)), float(min(1.0, centre + half)), LEVEL)
-
-
 def paired_difference(won: int, lost: int, n: int) -> Interval:
     """Interval of accuracy minus the other's accuracy, from the examples that only one of the two got right.
 
@@ -140,6 +135,10 @@ def mcnemar(won: int, lost: int) -> float:
     from scipy.stats import binomtest
 
     return 1.0 if won + lost == 0 else float(binomtest(won, won + lost, 0.5).pvalue)
+
+
+def right_answers(gold: Sequence[str], answers: Answers) -> int:
+    return int(_right(gold, answers).sum())
 
 
 def discordant(gold: Sequence[str], one: Answers, other: Answers) -> tuple[int, int]:
@@ -168,11 +167,11 @@ def per_class(gold: Sequence[str], answers: Answers) -> list[dict[str, Any]]:
 
 
 def confusion(gold: Sequence[str], answers: Answers) -> dict[str, Any]:
-    """labels, and counts[i][j]: rows of gold label i that were answered j."""
+    """labels, and matrix[i][j]: rows of gold label i that were answered j."""
     from sklearn.metrics import confusion_matrix
 
     labels = sorted({*gold, *answers.predicted})
-    return {"labels": labels, "counts": confusion_matrix(gold, answers.predicted, labels=labels).tolist()}
+    return {"labels": labels, "matrix": confusion_matrix(gold, answers.predicted, labels=labels).tolist()}
 
 
 def _right(gold: Sequence[str], answers: Answers) -> Counts:

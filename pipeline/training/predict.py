@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import orjson
 
 from pipeline.errors import TrainingError
@@ -59,6 +60,8 @@ def predict(
 ) -> tuple[list[str], FloatArray]:
     """Labels, and (n, K) float32 probabilities in the order of the manifest's labels. A blank text gets what the head
     says without any evidence. `progress` counts distinct texts."""
+    if not texts:
+        return [], np.zeros((0, len(adapter_manifest(store, adapter_id)["labels"])), dtype=np.float32)
     adapter = load_adapter(store, adapter_id, threads=threads)
     vectors = encode(adapter.encoder, texts, progress)
     probabilities = softmax(vectors @ adapter.weight.T + adapter.bias)
