@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.evaluation.evaluate import compare
+from pipeline.evaluation.metrics import Answers
 from pipeline.statistics import wilson
 from pipeline.store import write_json
 from pipeline.types import ANNOTATION_COLUMNS, ANNOTATOR_COLUMNS, CONSENSUS_COLUMNS, FINDING_COLUMNS, QUARANTINE_COLUMNS
@@ -317,7 +319,7 @@ def _summary(
                 "slice": name,
                 "group": group,
                 "n": len(rows),
-                "kept": int((rows["verdict"] == "keep").sum()),
+                "kept": float((rows["verdict"] == "keep").mean()),
                 "relabel": int((rows["verdict"] == "relabel").sum()),
                 "drop": int((rows["verdict"] == "drop").sum()),
                 "kept_low": _interval(int((rows["verdict"] == "keep").sum()), len(rows))["low"],
@@ -369,10 +371,18 @@ def _summary(
                 "fault": "wrong_consensus",
                 "planted": 30,
                 "found": 26,
+                "flagged": 31,
                 "missed_ids": ["1004", "1044", "1300", "1500" + mark],
                 "where": "label_errors flags it" + mark,
             },
-            {"fault": "exact_duplicate", "planted": 10, "found": 10, "missed_ids": [], "where": "the verdict is drop"},
+            {
+                "fault": "exact_duplicate",
+                "planted": 10,
+                "found": 10,
+                "flagged": 11,
+                "missed_ids": [],
+                "where": "the verdict is drop",
+            },
         ],
         "environment": {"pandas": "3.1.1", "cleanlab": "2.9.0", "great-expectations": "1.24.0"},
     }
@@ -503,47 +513,28 @@ def _checks(
     return rows
 
 
-def judge(folder: Path, mark: str = "", labels: int = 8, seed: int = 3) -> dict[str, Any]:
-    """Write an evaluation folder and give its content and context."""
-    random = np.random.default_rng(seed)
+def judge(
+    folder: Path, mark: str = "", labels: int = 8, slices: tuple[str, ...] = ("region",), rival: str = "champion"
+) -> dict[str, Any]:
+    """Write an evaluation folder with what `compare` says of three models' answers, and give its content."""
+    random = np.random.default_rng(3)
     folder.mkdir(parents=True, exist_ok=True)
-
-    def about(value: float) -> dict[str, float]:
-        return {"value": value, "low": value - 0.05, "high": value + 0.04, "level": 0.95}
-
-    names = [f"intent_{at}{mark}" for at in range(labels)]
-    matrix = (np.diag(random.integers(10, 30, labels)) + random.integers(0, 3, (labels, labels))).tolist()
-    models = {"challenger": 0.912, "champion": 0.881, "base": 0.643}
+    names = np.array([f"intent_{at}{mark}" for at in range(labels)], object)
+    gold = random.integers(0, labels, 134)
+    rows = pd.DataFrame({"example_id": range(134), "text": "x", "label": names[gold]})
+    for name in slices:
+        rows[name + mark] = random.choice(
+            [f"{group}{mark}" for group in ("north", "south", "isles")], 134, p=[0.5, 0.42, 0.08]
+        )
+    answers = {}
+    for model, accuracy in (("adapter", 0.9), ("base", 0.62), (rival + mark, 0.85)):
+        said = np.where(random.random(134) < accuracy, gold, random.integers(0, labels, 134))
+        answers[model] = Answers(names[said].tolist(), random.uniform(0.5, 1, 134).astype(np.float32))
+    known = [*sorted(set(names)), "unseen" + mark]
+    told = compare(rows, answers, slices=[name + mark for name in slices], min_slice=20, seed=1, known=known)
     body = {
-        "adapter": "ad41c0ffee" + mark,
-        "models": {
-            name + mark: {"accuracy": about(value), "macro_f1": about(value - 0.02), "ece": about(0.061), "n": 134}
-            for name, value in models.items()
-        },
-        "differences": {
-            "champion" + mark: {"value": 0.031, "low": -0.012, "high": 0.074, "p": 0.21},
-            "base" + mark: {"value": 0.269, "low": 0.19, "high": 0.35, "p": 0.0001},
-        },
-        "slices": [
-            {
-                "slice": "region" + mark,
-                "value": group + mark,
-                "n": n,
-                "models": {name + mark: "too few" if n < 20 else about(value) for name, value in models.items()},
-            }
-            for group, n in (("north", 61), ("south", 60), ("islands", 13))
-        ],
-        "confusion": {"labels": names, "matrix": matrix},
-        "warnings": ["The test split holds only 13 examples of region islands." + mark],
-    }
+        "adapter": "ad41c0ffee" + mark, "others": {rival + mark: "c0ffee" + mark}, "version": "v7" + mark,
+        "labels_from": "cleaned" + mark, "model": "all-MiniLM" + mark, "method": "lora" + mark, **told,
+    }  # fmt: skip
     write_json(folder / "evaluation.json", body)
     return body
-
-
-DECISION = {
-    "promote": False,
-    "reasons": [
-        {"rule": "not_worse_than_champion", "observed": -0.012, "limit": -0.01, "passed": False},
-        {"rule": "better_than_base", "observed": 0.19, "limit": 0, "passed": True},
-    ],
-}

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import unicodedata
 from collections import Counter
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from report_folders import DECISION, PEOPLE, TEXTS, build, judge
+from report_folders import PEOPLE, TEXTS, build, judge
 
 from pipeline.errors import Damaged, Missing
+from pipeline.evaluation.promotion import decide
 from pipeline.report import evaluation, markdown_summary, quality, render
 from pipeline.report.render import visible
 from pipeline.store import write_json
@@ -75,7 +77,7 @@ def test_every_section_says_the_numbers_of_the_summary(tmp_path: Path) -> None:
         assert row in page.section("labels")
     for item in summary["verdicts_by_slice"]:
         interval = f"{100 * item['kept_low']:.1f}–{100 * item['kept_high']:.1f}%"
-        row = f"{item['slice']} {item['group']} {100 * item['kept'] / item['n']:.1f}% {interval} {item['n']}"
+        row = f"{item['slice']} {item['group']} {100 * item['kept']:.1f}% {interval} {item['n']}"
         assert row in page.section("slices")
     for item in [*summary["agreement"]["labels"], *summary["agreement"]["slices"]]:
         assert f"{item['value']:.2f} {item['low']:.2f}–{item['high']:.2f} {item['n']}" in page.section("agreement")
@@ -94,8 +96,8 @@ def test_every_section_says_the_numbers_of_the_summary(tmp_path: Path) -> None:
         row = f"{name.replace('_', ' ').capitalize()} {summary['policy'][name]} {numbers}"
         assert row in page.section("aside")
     for item in summary["planted"]:
-        row = f"{item['fault'].replace('_', ' ').capitalize()} {item['planted']} {item['found']} {item['where']}"
-        assert row in page.section("planted")
+        numbers = f"{item['planted']} {item['found']} {item['flagged']} {item['where']}"
+        assert f"{item['fault'].replace('_', ' ').capitalize()} {numbers}" in page.section("planted")
     for name, version in summary["environment"].items():
         assert f"{name} {version}" in page.section("made")
     assert "Ruiz 94.9%" in page.section("annotators")
@@ -317,12 +319,17 @@ def _assert_harmless(dom: str, calm: str) -> None:
     assert not re.search("[\u202a-\u202e\u2066-\u2069\u200e\u200f\x00\x1b\ufeff\u2028]", dom)
 
 
+@pytest.fixture(scope="module")
+def calm_quality(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("calm")
+    build(folder, n=60, gate_open=False)
+    return _dom(folder, quality(folder))
+
+
 @pytest.mark.parametrize("payload", HOSTILE, ids=range(len(HOSTILE)))
-def test_hostile_text_in_any_field_does_nothing_in_a_browser(tmp_path: Path, payload: str) -> None:
-    build(tmp_path / "calm", n=60, gate_open=False)
-    build(tmp_path / "hostile", n=60, gate_open=False, mark=WITNESS + payload)
-    calm = _dom(tmp_path / "one", quality(tmp_path / "calm"))
-    _assert_harmless(_dom(tmp_path / "two", quality(tmp_path / "hostile")), calm)
+def test_hostile_text_in_any_field_does_nothing_in_a_browser(tmp_path: Path, payload: str, calm_quality: str) -> None:
+    build(tmp_path, n=60, gate_open=False, mark=WITNESS + payload)
+    _assert_harmless(_dom(tmp_path, quality(tmp_path)), calm_quality)
 
 
 def test_the_browser_test_would_see_a_script(tmp_path: Path) -> None:
@@ -409,48 +416,75 @@ def test_a_link_that_is_no_address_of_a_report_is_not_linked(tmp_path: Path, lin
     assert "](" not in markdown_summary(build(tmp_path, n=10), link)
 
 
+def _decision(body: dict[str, Any]) -> dict[str, Any]:
+    return asdict(decide(body, margin=0.02, slice_margin=0.05, min_slice=20, champion="c0ffee"))
+
+
 def test_the_evaluation_says_decision_intervals_and_differences(tmp_path: Path) -> None:
     body = judge(tmp_path)
-    page = Page(evaluation(tmp_path, {"project": "Harbour & Home", "version": "v7", "decision": DECISION}))
+    decision = _decision(body)
+    page = Page(evaluation(tmp_path, {"project": "Harbour & Home", "decision": decision}))
     top = page.section("top")
-    assert (
-        "Not promoted: 91.2% of 134 test examples are right, 3.1 points more than champion, but 1 rule is not met."
-        in top
-    )
-    assert "The test split holds only 13 examples" in top
+    found = body["models"]["adapter"]["accuracy"]
+    gap = body["differences"]["champion"]
+    assert ("Promoted: " if decision["promote"] else "Not promoted: ") in top
+    assert f"{100 * found['value']:.1f}% of 134 test examples are answered right" in top
+    assert f"{100 * gap['value']:.1f} points more than by champion" in top
+    assert body["warnings"]
+    assert all(text in top for text in body["warnings"])
     for name, item in body["models"].items():
-        found = item["accuracy"]
-        row = f"{name} {100 * found['value']:.1f}% {100 * found['low']:.1f}–{100 * found['high']:.1f}%"
-        assert row in page.section("models")
-    assert "champion 3.1% −1.2 to 7.4% 0.21" in page.section("models")
-    assert "region islands 13 too few too few too few" in page.section("slices")
-    assert page.section("decision").index("Not worse than champion") < page.section("decision").index(
-        "Better than base"
-    )
+        ends = f"{100 * item['accuracy']['low']:.1f}–{100 * item['accuracy']['high']:.1f}%"
+        assert f"{name} {100 * item['accuracy']['value']:.1f}% {ends}" in page.section("models")
+        assert f"{item['macro_f1']['value']:.2f} ({item['macro_f1']['low']:.2f}–" in page.section("models")
+    for item in body["differences"].values():
+        assert f"{item['won']} {item['lost']} " + (
+            "< 0.001" if item["p"] < 0.001 else f"{item['p']:.3f}"
+        ) in page.section("models")
+    seen = set()
+    for part in body["slices"]:
+        base = part["models"]["base"]
+        told = "too few to judge" if base == "too few" else f"{100 * base['value']:.1f}%"
+        assert re.search(rf"region {part['value']} {part['n']} .*{re.escape(told)}", page.section("slices"))
+        seen.add(base == "too few")
+    assert seen == {True, False}
+    for item in body["models"]["adapter"]["per_class"]:
+        row = f"{item['label']} {item['n']} {item['precision']:.2f} {item['recall']:.2f} {item['f1']:.2f}"
+        assert row in page.section("labels")
     for row in body["confusion"]["matrix"]:
         assert " ".join(str(count or "·") for count in row) in page.section("confusion")
+    for item in decision["reasons"]:
+        assert item["meaning"] in page.section("decision")
+        assert item["rule"] in page.section("decision")
 
 
-def test_an_evaluation_without_decision_slices_or_rivals_is_whole(tmp_path: Path) -> None:
-    body = judge(tmp_path, labels=40)
-    body["models"] = {"challenger": body["models"]["challenger"]}
-    body["differences"], body["slices"], body["warnings"] = {}, [], []
-    write_json(tmp_path / "evaluation.json", body)
+def test_an_evaluation_without_decision_or_slices_is_whole(tmp_path: Path) -> None:
+    body = judge(tmp_path, labels=40, slices=())
     page = Page(evaluation(tmp_path, {}))
-    assert "Measured: 91.2% of 134 test examples are right." in page.section("top")
+    assert "Measured: " in page.section("top")
     assert "decision" not in page.sections
-    assert "20 most frequent of" in page.section("confusion")
+    assert "The project names no slices." in page.section("slices")
+    assert "most frequent of" in page.section("confusion")
+    write_json(tmp_path / "evaluation.json", {**body, "differences": {}, "warnings": []})
+    assert "Against" not in Page(evaluation(tmp_path, {})).section("top")
+
+
+def _evaluation_page(folder: Path, mark: str) -> str:
+    body = judge(folder, mark=mark, rival="other")
+    decision = decide(body, margin=0.02, slice_margin=0.05, min_slice=20, champion="c0ffee" + mark)
+    return evaluation(folder, {"project": "p" + mark, "decision": asdict(decision)})
+
+
+@pytest.fixture(scope="module")
+def calm_evaluation(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("calm")
+    return _dom(folder, _evaluation_page(folder, ""))
 
 
 @pytest.mark.parametrize("payload", HOSTILE, ids=range(len(HOSTILE)))
-def test_hostile_text_in_an_evaluation_does_nothing_in_a_browser(tmp_path: Path, payload: str) -> None:
-    pages = []
-    for name, mark in (("calm", ""), ("hostile", WITNESS + payload)):
-        judge(tmp_path / name, mark=mark)
-        reasons = [{**item, "rule": item["rule"] + mark, "observed": "0.1" + mark} for item in DECISION["reasons"]]
-        context = {"project": "p" + mark, "version": "v" + mark, "decision": {"promote": True, "reasons": reasons}}
-        pages.append(_dom(tmp_path / f"{name}_page", evaluation(tmp_path / name, context)))
-    _assert_harmless(pages[1], pages[0])
+def test_hostile_text_in_an_evaluation_does_nothing_in_a_browser(
+    tmp_path: Path, payload: str, calm_evaluation: str
+) -> None:
+    _assert_harmless(_dom(tmp_path, _evaluation_page(tmp_path, WITNESS + payload)), calm_evaluation)
 
 
 def test_an_evaluation_that_was_never_made_is_refused(tmp_path: Path) -> None:

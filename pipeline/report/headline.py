@@ -73,7 +73,12 @@ def _share(share: dict[str, float] | None) -> str:
 def _agreement(agreement: dict[str, Any]) -> dict[str, str]:
     overall = agreement["overall"]
     if overall is None:
-        return {"name": "Agreement", "value": "–", "note": agreement["reason"], "interval": ""}
+        return {
+            "name": "Agreement",
+            "value": "–",
+            "note": agreement["reason"][:1].upper() + agreement["reason"][1:],
+            "interval": "",
+        }
     return {
         "name": "Agreement",
         "value": val(overall["value"]),

@@ -66,10 +66,11 @@ def _numeric(value: Any) -> float | None:
 
 
 def kept(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Share of the examples with a verdict that are kept, in each group of each slice."""
     made = [
         Dot(
             f"{row['slice']} {row['group']}",
-            row["kept"] / row["n"] if row["n"] else None,
+            row["kept"],
             row["kept_low"],
             row["kept_high"],
             row["n"],

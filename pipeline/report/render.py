@@ -35,7 +35,17 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        pct=pct, val=val, num=num, span=span, cut=cut, moment=moment, answer=answer, words=words, plural=plural
+        pct=pct,
+        val=val,
+        points=points,
+        chance=chance,
+        num=num,
+        span=span,
+        cut=cut,
+        moment=moment,
+        answer=answer,
+        words=words,
+        plural=plural,
     )
     return environment
 
@@ -83,8 +93,18 @@ def pct(share: float | None, digits: int = 1) -> str:
     return NONE if share is None else f"{100 * share:.{digits}f}%"
 
 
+def points(difference: float) -> str:
+    """A difference of shares as +3.1 points."""
+    return f"{100 * difference:+.1f} points".replace("-", "−")
+
+
 def val(value: float | None) -> str:
     return NONE if value is None else f"{value:.2f}".replace("-", "−")
+
+
+def chance(p: float) -> str:
+    """A p-value; below 0.001 only that it is."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def num(value: float | None) -> str:
