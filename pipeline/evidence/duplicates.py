@@ -61,7 +61,7 @@ def near_pairs(texts: Sequence[str], *, floor: float = THRESHOLD) -> list[Pair]:
     """Pairs of different normalised texts whose similarity is at least `floor`, sorted by row.
 
     A text that occurs in several rows is named by its smallest row, as in `exact_groups`. The similarity is the true
-    Jaccard of the shingles; MinHash only proposes whom to compare, so a pair may be missed (see BANDS, WINDOW) but none
+    Jaccard of the shingles; MinHash only proposes whom to compare, so a pair may be missed (see BANDS, CROWD) but none
     is invented. Two texts that differ only in punctuation have similarity 1.
     """
     names, rows = _distinct(texts)
