@@ -13,7 +13,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.report.render import cut, pct, span, val
+from pipeline.report.render import SHOW, Unit, cut, span
 
 LONGEST_CHART = 40  # rows drawn; the rest is counted and named
 
@@ -32,17 +32,17 @@ class Dot:
 
 
 def dots(
-    rows: Sequence[Dot], *, title: str, percent: bool, note: str = "", reference: float | None = None
+    rows: Sequence[Dot], *, title: str, unit: Unit, note: str = "", reference: float | None = None
 ) -> dict[str, Any]:
     """What the `chart` macro draws: a row each, an axis, and the numbers for the table under it.
 
-    percent: values are shares in [0, 1], shown as percentages; else they are shown as they are.
+    unit: what the values are: shares in [0, 1], differences of shares in points, or numbers as they are.
     reference: a value that a dashed line marks in all rows.
     """
     drawn = rows[:LONGEST_CHART]
     low, high, ticks = _axis(drawn, reference)
     marks = [_share(tick, low, high) for tick in ticks]
-    show = pct if percent else val
+    show = SHOW[unit]
     return {
         "title": title,
         "note": note,
@@ -54,7 +54,7 @@ def dots(
                 "n": row.n,
                 "flagged": row.flagged,
                 "value": show(row.value),
-                "interval": span({"low": row.low, "high": row.high}, percent),
+                "interval": span({"low": row.low, "high": row.high}, unit),
                 "svg": _row(row, low, high, marks, reference, f"{show(row.value)}"),
             }
             for row in drawn

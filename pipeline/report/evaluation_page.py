@@ -46,20 +46,20 @@ def _page(body: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
             [Dot(name, *_three(item["accuracy"]), None, name == JUDGED) for name, item in models.items()],
             title="Accuracy of each model",
             note=f"On the same {plural(body['n'], 'test example', 'test examples')}.",
-            percent=True,
+            unit="share",
         ),
         "difference_chart": dots(
             [Dot(f"than {other}", *_three(item)) for other, item in body["differences"].items()],
-            title="How much more accurate the adapter is",
+            title="How much more accurate the adapter is, in points",
             note="Right of the dashed line is better. An interval that crosses it leaves the question open.",
-            percent=True,
+            unit="points",
             reference=0.0,
         ),
         "slice_chart": dots(
             [Dot(_place(part), *_three(part["models"][JUDGED]), part["n"]) for part in large],
             title="Accuracy of the adapter in each slice",
             note="The dashed line is its accuracy over all.",
-            percent=True,
+            unit="share",
             reference=models[JUDGED]["accuracy"]["value"],
         ),
         "slice_rows": [{**part, "place": _place(part)} for part in body["slices"][:LISTED]],
@@ -111,7 +111,7 @@ def _numbers(body: dict[str, Any]) -> list[dict[str, str]]:
     rows = [
         {
             "name": "Accuracy", "value": pct(found["accuracy"]["value"]), "note": "share of right answers",
-            "interval": span(found["accuracy"], True),
+            "interval": span(found["accuracy"], "share"),
         },
         {
             "name": "Macro F1", "value": val(found["macro_f1"]["value"]), "note": "each label counts the same",
@@ -129,7 +129,7 @@ def _numbers(body: dict[str, Any]) -> list[dict[str, str]]:
                 "name": f"Against {other}",
                 "value": points(item["value"]),
                 "note": f"of accuracy, p {chance(item['p'])}",
-                "interval": span(item, True),
+                "interval": span(item, "points"),
             }
         )
     return [

@@ -42,19 +42,19 @@ def key_numbers(summary: dict[str, Any]) -> list[dict[str, str]]:
             "name": "Fit for training",
             "value": pct(fit["value"]) if fit else "–",
             "note": f"{num(verdicts['keep'])} of {num(total)}",
-            "interval": span(fit, True),
+            "interval": span(fit, "share"),
         },
         {
             "name": "Need an annotator",
             "value": num(verdicts["relabel"]),
             "note": _share(shares["relabel"]),
-            "interval": span(shares["relabel"], True),
+            "interval": span(shares["relabel"], "share"),
         },
         {
             "name": "Set aside",
             "value": num(verdicts["drop"]),
             "note": _share(shares["drop"]),
-            "interval": span(shares["drop"], True),
+            "interval": span(shares["drop"], "share"),
         },
         _agreement(summary["agreement"]),
         {

@@ -19,7 +19,7 @@ def shares(labels: list[dict[str, Any]]) -> dict[str, Any]:
     return dots(
         [Dot(item["label"], item["share"], item["low"], item["high"], item["count"]) for item in rows],
         title="Share of each label",
-        percent=True,
+        unit="share",
     )
 
 
@@ -58,7 +58,7 @@ def _rate_chart(rows: list[dict[str, Any]], title: str, note: str) -> dict[str, 
         )
         for item in rows
     ]
-    return dots(made, title=title, note=note, percent=True)
+    return dots(made, title=title, note=note, unit="share")
 
 
 def _numeric(value: Any) -> float | None:
@@ -77,7 +77,7 @@ def kept(rows: list[dict[str, Any]]) -> dict[str, Any]:
         )
         for row in sorted(rows, key=lambda row: (row["slice"], row["group"]))
     ]
-    return dots(made, title="Share fit for training, by slice", percent=True)
+    return dots(made, title="Share fit for training, by slice", unit="share")
 
 
 def agreement(agreement: dict[str, Any]) -> list[dict[str, Any]]:
@@ -90,7 +90,7 @@ def agreement(agreement: dict[str, Any]) -> list[dict[str, Any]]:
     for key, title, name in names:
         rows = [Dot(name(item), item["value"], item["low"], item["high"], item["n"]) for item in agreement[key]]
         note = "" if overall is None else "The dashed line is the agreement over all."
-        charts.append(dots(rows, title=title, note=note, percent=False, reference=overall))
+        charts.append(dots(rows, title=title, note=note, unit="value", reference=overall))
     return [chart for chart in charts if chart["rows"]]
 
 
@@ -155,10 +155,10 @@ def people(run: Run) -> dict[str, Any]:
     return {
         "count": len(rows),
         "ranked": dots(
-            sorted(sure, key=lambda row: (row.value or 0.0, row.label)), title="Quality of each annotator", percent=True
+            sorted(sure, key=lambda row: (row.value or 0.0, row.label)), title="Quality of each annotator", unit="share"
         ),
         "unranked": dots(
-            sorted(unsure, key=lambda row: (-(row.n or 0), row.label)), title="Too few answers to rank", percent=True
+            sorted(unsure, key=lambda row: (-(row.n or 0), row.label)), title="Too few answers to rank", unit="share"
         ),
         "confusions": [{**item, "who": _who(run, item)} for item in confusions[:QUEUE]],
         "confusions_more": max(len(confusions) - QUEUE, 0),

@@ -6,10 +6,11 @@ Whatever a template prints passes through `shown` and is then escaped by Jinja2:
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -90,12 +91,20 @@ def cut(text: Any, length: int) -> str:
 
 
 def pct(share: float | None, digits: int = 1) -> str:
-    return NONE if share is None else f"{100 * share:.{digits}f}%"
+    return NONE if share is None else f"{100 * share:.{digits}f}%".replace("-", "−")
 
 
 def points(difference: float) -> str:
     """A difference of shares as +3.1 points."""
-    return f"{100 * difference:+.1f} points".replace("-", "−")
+    return f"{gap(difference)} points"
+
+
+def gap(difference: float | None) -> str:
+    """A difference of shares in points, with its sign: +3.1."""
+    if difference is None:
+        return NONE
+    shown = f"{100 * difference:+.1f}".replace("-", "−")
+    return "0.0" if shown in ("+0.0", "−0.0") else shown
 
 
 def val(value: float | None) -> str:
@@ -107,21 +116,24 @@ def chance(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+Unit = Literal["share", "value", "points"]
+SHOW: dict[Unit, Callable[[float | None], str]] = {"share": pct, "value": val, "points": gap}
+
+
 def num(value: float | None) -> str:
     if value is None:
         return NONE
     return f"{value:,}" if isinstance(value, int) else f"{value:,.3g}".replace("-", "−")
 
 
-def span(item: dict[str, Any] | None, percent: bool = False) -> str:
-    """The interval of {"low", "high"} as 0.66–0.75, or 88.7–93.0%; empty if there is none."""
+def span(item: dict[str, Any] | None, unit: Unit = "value") -> str:
+    """The interval of {"low", "high"}: 0.66–0.75, 88.7–93.0%, or −1.4 to +7.3; empty if there is none."""
     if item is None or item.get("low") is None or item.get("high") is None:
         return ""
-    low, high = float(item["low"]), float(item["high"])
-    joint = " to " if low < 0 else "–"
-    if percent:
-        return f"{100 * low:.1f}{joint}{100 * high:.1f}%".replace("-", "−")
-    return f"{val(low)}{joint}{val(high)}"
+    low, high = (SHOW[unit](float(item[end])) for end in ("low", "high"))
+    if unit == "share":
+        low = low.removesuffix("%")
+    return f"{low} to {high}" if unit == "points" or low.startswith("−") else f"{low}–{high}"
 
 
 def moment(iso: str) -> str:
