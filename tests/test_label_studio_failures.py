@@ -17,7 +17,8 @@ import pytest
 
 from pipeline.errors import ConfigError, LabelStudioError, Unauthorized, Unreachable
 from pipeline.label_studio import connection as module
-from pipeline.label_studio.connection import TRIES, Connection, LostReply, request, sdk
+from pipeline.label_studio.connection import TRIES, Connection, request, sdk
+from pipeline.label_studio.failures import LostReply
 from pipeline.label_studio.label_config import only, read_controls, write_choices
 from pipeline.label_studio.project import import_tasks, project_facts, setup_project
 from pipeline.label_studio.send_back import push_predictions

@@ -15,8 +15,9 @@ from pipeline.errors import ConfigError, LabelStudioError, Missing, SourceError,
 from pipeline.label_studio.connection import Connection, request
 from pipeline.label_studio.label_config import only, read_controls, write_choices
 from pipeline.label_studio.project import ensure_users, import_tasks, project_facts, setup_project, users
+from pipeline.label_studio.segments import SEGMENTS
 from pipeline.label_studio.send_back import push_predictions, push_review_queue
-from pipeline.label_studio.sync import SEGMENTS, read_mirror, sync
+from pipeline.label_studio.sync import read_mirror, sync
 from pipeline.store import Store
 
 pytestmark = pytest.mark.server

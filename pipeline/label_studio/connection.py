@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import orjson
 
-from pipeline.errors import ConfigError, LabelStudioError, SourceError, Unauthorized, Unreachable
+from pipeline.errors import ConfigError, LabelStudioError, SourceError, Unauthorized
+from pipeline.label_studio.failures import ADVICE, refusal, shown, text, unreachable
 
 if TYPE_CHECKING:
     from label_studio_sdk import LabelStudio
@@ -32,15 +33,6 @@ LONGEST_WAIT = 60.0  # seconds; a longer Retry-After is not waited for (the SDK'
 ACCESS_TTL = 300.0  # seconds; Label Studio's default for an access token, where it does not say
 LOST_WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds between looks for a write whose reply was lost
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-GATEWAY = {
-    502,
-    503,
-    504,
-}  # a proxy's answers: the server itself may not have been asked, or may still be at it
-
-
-class LostReply(Unreachable):
-    """A write was sent and no answer came: it may have been carried out. Read back before writing again."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +58,7 @@ class Connection:
         if parts.userinfo:
             raise ConfigError("label_studio.url holds a password: leave it out, the token says who you are.")
         if not self.token.isascii() or not self.token.isprintable() or not self.token:
-            raise Unauthorized(f"No usable token for Label Studio at {self.url}: {_ADVICE}.")
-
-
-_ADVICE = "set ASSAY_LABEL_STUDIO_TOKEN to the one on its Account & Settings page"
+            raise Unauthorized(f"No usable token for Label Studio at {self.url}: {ADVICE}.")
 
 
 def request(
@@ -93,7 +82,7 @@ def request(
         return orjson.loads(response.content)
     except orjson.JSONDecodeError as error:
         raise LabelStudioError(
-            f"{connection.url}{path} answered with {_shown(response, connection)} in place of JSON: "
+            f"{connection.url}{path} answered with {shown(response, connection.token)} in place of JSON: "
             "is label_studio.url in project.yaml the address of a Label Studio?"
         ) from error
 
@@ -132,13 +121,22 @@ def sdk(connection: Connection) -> Iterator[LabelStudio]:
             max_retries=0,
         )
     except ApiError as error:
-        raise _refusal(connection, error.status_code or 0, _text(error.body), "a call", read=False) from None
+        raise refusal(
+            connection.url,
+            connection.token,
+            error.status_code or 0,
+            text(error.body, connection.token),
+            "a call",
+            read=False,
+        ) from None
     except httpx.HTTPError as error:
-        raise _unreachable(connection, error, lost=not isinstance(error, _NEVER_SENT)) from None
+        raise unreachable(
+            connection.url, connection.token, error, lost=not isinstance(error, _NEVER_SENT)
+        ) from None
     except (
         json_.JSONDecodeError
     ) as error:  # the SDK's refresh of a personal token, answered by a proxy's page
-        raise _unreachable(connection, error, lost=False) from None
+        raise unreachable(connection.url, connection.token, error, lost=False) from None
 
 
 def _send(
@@ -174,8 +172,13 @@ def _send(
     read = method == "GET"
     response = _patiently(connection, call, tries=TRIES if read else 1, read=read)
     if response.status_code >= 300:
-        raise _refusal(
-            connection, response.status_code, _shown(response, connection), f"{method} {path}", read=read
+        raise refusal(
+            connection.url,
+            connection.token,
+            response.status_code,
+            shown(response, connection.token),
+            f"{method} {path}",
+            read=read,
         )
     return response
 
@@ -190,8 +193,11 @@ def _patiently(
             response = call()
         except httpx.TransportError as error:
             if number == tries:
-                raise _unreachable(
-                    connection, error, lost=not read and not isinstance(error, _NEVER_SENT)
+                raise unreachable(
+                    connection.url,
+                    connection.token,
+                    error,
+                    lost=not read and not isinstance(error, _NEVER_SENT),
                 ) from None
         else:
             if number == tries or not (response.status_code == 429 or response.status_code >= 500):
@@ -236,7 +242,13 @@ def _refresh(connection: Connection) -> str:
 
     response = _patiently(connection, call, tries=TRIES, read=True)
     if response.status_code >= 300:
-        raise _refusal(connection, response.status_code, _shown(response, connection), f"POST {path}")
+        raise refusal(
+            connection.url,
+            connection.token,
+            response.status_code,
+            shown(response, connection.token),
+            f"POST {path}",
+        )
     try:
         return str(orjson.loads(response.content)["access"])
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
@@ -269,61 +281,3 @@ def _encode(body: Any) -> bytes:
         raise SourceError(
             f"Cannot send this to Label Studio: {error}; mend the text that holds it."
         ) from error
-
-
-def _unreachable(connection: Connection, error: Exception, *, lost: bool) -> Unreachable:
-    what = str(error).replace(connection.token, "…") or type(error).__name__
-    if lost:
-        return LostReply(
-            f"Label Studio at {connection.url} did not answer ({what}), so it is not known whether the last write was "
-            "carried out: run the step again, it looks before it writes."
-        )
-    return Unreachable(
-        f"Label Studio at {connection.url} does not answer ({what}): is it running? "
-        "Start it with `assay server up`, or mend label_studio.url in project.yaml."
-    )
-
-
-def _refusal(
-    connection: Connection, status: int, body: str, what: str, *, read: bool = True
-) -> LabelStudioError:
-    body = body.replace(connection.token, "…")
-    if status in (401, 403):
-        return Unauthorized(
-            f"Label Studio at {connection.url} refused the token ({status}: {body}): {_ADVICE}."
-        )
-    if 300 <= status < 400:
-        return LabelStudioError(
-            f"{connection.url} redirects {what} to {body}: set label_studio.url to that address."
-        )
-    if status in GATEWAY and not read:
-        return _unreachable(connection, Exception(f"status {status}"), lost=True)
-    if status in GATEWAY or status == 429:
-        return _unreachable(connection, Exception(f"status {status}"), lost=False)
-    return LabelStudioError(f"Label Studio at {connection.url} answered {what} with {status}: {body}")
-
-
-def _shown(response: httpx.Response, connection: Connection) -> str:
-    """A few words of an answer's body: never headers, never the token."""
-    if response.is_redirect:
-        return str(response.headers.get("location", "nowhere")).split("?")[0]
-    if "html" in response.headers.get("content-type", ""):
-        return "an HTML page"
-    try:
-        body = orjson.loads(response.content)
-    except orjson.JSONDecodeError:
-        body = response.text
-    return _text(body).replace(connection.token, "…")
-
-
-def _text(body: Any) -> str:
-    """Label Studio's detail and validation errors in at most 300 characters, without its traceback."""
-    if isinstance(body, dict):
-        body = {
-            key: value for key, value in body.items() if value and key in ("detail", "validation_errors")
-        } or body
-        body = body["detail"] if set(body) == {"detail"} else body
-    text = body if isinstance(body, str) else orjson.dumps(body, default=str).decode()
-    if "<html" in text[:500].lower():
-        return "an HTML page"
-    return text if len(text) <= 300 else f"{text[:300]}…"

@@ -15,8 +15,8 @@ import orjson
 from pipeline.errors import LabelStudioError, SourceError, Unauthorized
 from pipeline.label_studio.connection import Connection, request
 
-PAGE = 250  # tasks; larger pages were no cheaper, and each is a wait without progress
-BARE_PAGE = 5000  # tasks without annotations: 3,000 ids took 1 s
+PAGE = 250  # tasks, 0.4 s of the server's CPU; pages of 1000 were no cheaper, and each is a wait without progress
+BARE_PAGE = 5000  # tasks without annotations, 2 s
 
 
 def condition(column: str, operator: str, kind: str, value: Any) -> dict[str, Any]:
@@ -32,14 +32,18 @@ def full_pages(
     filters: Sequence[dict[str, Any]] = (),
 ) -> Iterator[list[dict[str, Any]]]:
     """Tasks with what belongs to them (annotations, predictions), ascending by id."""
-    yield from _pages(connection, project_id, {"fields": "all"}, PAGE, include, filters, 0)
+    yield from _pages(connection, project_id, {"fields": "all"}, PAGE, include, filters)
 
 
 def bare_pages(
-    connection: Connection, project_id: int, *, include: Sequence[str], after: int = 0
+    connection: Connection,
+    project_id: int,
+    *,
+    include: Sequence[str],
+    filters: Sequence[dict[str, Any]] = (),
 ) -> Iterator[list[dict[str, Any]]]:
-    """Tasks alone, ascending by id, those with an id greater than `after`."""
-    yield from _pages(connection, project_id, {"fields": "task_only"}, BARE_PAGE, include, (), after)
+    """Tasks alone, ascending by id: a quarter of the cost."""
+    yield from _pages(connection, project_id, {"fields": "task_only"}, BARE_PAGE, include, filters)
 
 
 def _pages(
@@ -49,9 +53,9 @@ def _pages(
     size: int,
     include: Sequence[str],
     filters: Sequence[dict[str, Any]],
-    after: int,
 ) -> Iterator[list[dict[str, Any]]]:
     params = {**params, "project": project_id, "include": ",".join(include), "resolve_uri": "false"}
+    after = 0
     while True:
         beyond = [*filters, condition("id", "greater", "Number", after)]
         try:

@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 
 from pipeline.errors import ConfigError, LabelStudioError, SourceError
-from pipeline.label_studio.connection import Connection, LostReply, appeared, request, sdk
+from pipeline.label_studio.connection import Connection, appeared, request, sdk
+from pipeline.label_studio.failures import LostReply
 from pipeline.label_studio.label_config import read_controls
 from pipeline.label_studio.listing import bare_pages, full_pages
 from pipeline.store import digest
@@ -154,8 +155,8 @@ def _keyed(tasks: Sequence[Mapping[str, Any]]) -> list[tuple[str, dict[str, Any]
     return keyed
 
 
-def _present(connection: Connection, project_id: int, after: int = 0) -> set[str]:
-    pages = bare_pages(connection, project_id, include=["id", "meta"], after=after)
+def _present(connection: Connection, project_id: int) -> set[str]:
+    pages = bare_pages(connection, project_id, include=["id", "meta"])
     return {str(task["meta"][KEY]) for page in pages for task in page if KEY in (task["meta"] or {})}
 
 

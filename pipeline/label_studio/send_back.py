@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import ConfigError, SourceError
-from pipeline.label_studio.connection import Connection, LostReply, appeared, request
+from pipeline.label_studio.connection import Connection, appeared, request
+from pipeline.label_studio.failures import LostReply
 from pipeline.label_studio.listing import condition, full_pages
 from pipeline.types import Control
 

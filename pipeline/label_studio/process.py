@@ -1,0 +1,142 @@
+"""One Label Studio process: started detached, recognised later, stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from pipeline.errors import LabelStudioError
+
+START_LIMIT = 300.0  # seconds; a first start took 133 s on two busy cores
+STOP_LIMIT = 10.0  # seconds until a server that does not stop is killed
+
+
+@dataclass(frozen=True)
+class Running:
+    """A local server. `pid` is 0 if it is not running; password and token stay with the data."""
+
+    url: str
+    username: str
+    password: str = field(repr=False)
+    token: str = field(repr=False)
+    pid: int
+    data: Path
+    log: Path
+
+
+def spawn(command: Path, known: Running, extra: dict[str, str]) -> int:
+    """Its pid. Detached, so that it outlives us; no LABEL_STUDIO_ variable of our own environment reaches it."""
+    data = known.data
+    data.mkdir(parents=True, exist_ok=True)
+    kept = {
+        key: value for key, value in os.environ.items() if not key.startswith(("LABEL_STUDIO_", "HEARTEX_"))
+    }
+    for key in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "DJANGO_SETTINGS_MODULE", "HOST", "PORT", "DEBUG"):
+        kept.pop(key, None)
+    telemetry_off = {
+        "LABEL_STUDIO_COLLECT_ANALYTICS": "false",
+        "LABEL_STUDIO_LATEST_VERSION_CHECK": "false",
+        **dict.fromkeys(
+            (
+                "LABEL_STUDIO_SENTRY_DSN",
+                "LABEL_STUDIO_FRONTEND_SENTRY_DSN",
+                "SENTRY_DSN",
+                "FRONTEND_SENTRY_DSN",
+            ),
+            "",
+        ),
+    }
+    ours = {
+        "LABEL_STUDIO_BASE_DATA_DIR": str(data),
+        "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
+        # its guard refuses webhooks to this machine, where `assay serve` listens
+        "LABEL_STUDIO_SSRF_PROTECTION_ENABLED": "false",
+    }
+    port = str(httpx.URL(known.url).port)
+    arguments = [
+        "start",
+        "--no-browser",
+        "--internal-host",
+        "127.0.0.1",
+        "--port",
+        port,
+        "--data-dir",
+        str(data),
+    ]
+    with known.log.open("ab") as output:
+        process = subprocess.Popen(
+            [str(command), *arguments],
+            env={**kept, **telemetry_off, **ours, **extra},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            cwd=data,
+        )
+    return process.pid
+
+
+def wait_until_up(running: Running) -> None:
+    """Until /health answers on the very port asked for: Label Studio goes to the next one without a word."""
+    end = time.monotonic() + START_LIMIT
+    while time.monotonic() < end:
+        if not alive(running):
+            raise LabelStudioError(f"Label Studio stopped while starting: see {running.log}.")
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{running.url}/health", timeout=5, trust_env=False).status_code == 200:
+                return
+        time.sleep(0.2)
+    raise LabelStudioError(
+        f"Label Studio did not answer at {running.url} within {START_LIMIT:.0f} s: see {running.log}."
+    )
+
+
+def alive(running: Running) -> bool:
+    """Its process is there and is this server: a pid may have gone to another program since."""
+    if not running.pid:
+        return False
+    with contextlib.suppress(ChildProcessError):  # collect it if it was ours and has ended
+        os.waitpid(running.pid, os.WNOHANG)
+    words = _command_line(running.pid)
+    return str(running.data) in words
+
+
+def _command_line(pid: int) -> str:
+    """Empty if there is no such process, or it has ended."""
+    if not Path("/proc/self").exists():
+        return subprocess.run(
+            ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True
+        ).stdout
+    for _ in range(100):
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes()
+            ended = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        except OSError:
+            return ""
+        if words or ended:
+            return words.decode(errors="replace")
+        time.sleep(0.01)  # just started: the system has not filled it in yet
+    return ""
+
+
+def stop(pid: int) -> None:
+    """Ends the server's own process group: asked first, killed if it does not."""
+    for number, limit in ((signal.SIGTERM, STOP_LIMIT), (signal.SIGKILL, STOP_LIMIT)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, number)
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                return
+            time.sleep(0.05)
