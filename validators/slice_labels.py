@@ -44,7 +44,8 @@ def slice_labels(
     for row, p in zip(tests, benjamini_hochberg([row["p"] for row in tests]), strict=True):
         far = abs(row["effect"]) >= min_effect and max(row["ratio"], 1 / row["ratio"]) >= min_ratio
         row.update(p=float(p), flagged=bool(p < alpha and far))
-    association = [{"slice": name, **dict(zip(("cramers_v", "p"), cramers_v(table), strict=True))} for name, table in tables.items()]
+    strength = {name: cramers_v(table) for name, table in tables.items()}
+    association = [{"slice": name, "cramers_v": v, "p": p} for name, (v, p) in strength.items()]
     return Report(findings(_rows(tests)), {"tests": tests, "association": association})
 
 
@@ -90,21 +91,20 @@ def _rows(tests: list[dict[str, Any]]) -> list[dict[str, Any]]:
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in tests:
         groups.setdefault(f"{row['slice']}={row['group']}", []).append(row)
-    rows = []
-    for subject, found in groups.items():
-        flagged = sorted((row for row in found if row["flagged"]), key=_severity, reverse=True)
-        worst = max(map(_severity, flagged or found))
-        rows.append(
-            {
-                "subject_id": subject, "severity": worst, "flagged": bool(flagged), "suggestion": "",
-                "reason": " ".join(map(_reason, flagged)) or f"Labels come up about as often as elsewhere (n = {found[0]['n']:,}).",
-            }
-        )
-    return rows
+    return [_row(subject, found) for subject, found in groups.items()]
+
+
+def _row(subject: str, found: list[dict[str, Any]]) -> dict[str, Any]:
+    flagged = sorted((row for row in found if row["flagged"]), key=_severity, reverse=True)
+    calm = f"Labels come up about as often as elsewhere (n = {found[0]['n']:,})."
+    return {
+        "subject_id": subject, "severity": max(map(_severity, flagged or found)), "flagged": bool(flagged),
+        "reason": " ".join(map(_reason, flagged)) or calm, "suggestion": "",
+    }
 
 
 def _severity(row: dict[str, Any]) -> float:
-    nearest = row["ratio_low"] if row["ratio_low"] > 1 else 1 / row["ratio_high"]
+    nearest = float(row["ratio_low"] if row["ratio_low"] > 1 else 1 / row["ratio_high"])
     return 1 - 1 / max(nearest, 1.0)
 
 
