@@ -82,7 +82,7 @@ def request(
         return orjson.loads(response.content)
     except orjson.JSONDecodeError as error:
         raise LabelStudioError(
-            f"{connection.url}{path} answered with {shown(response, connection.token)} in place of JSON: "
+            f"{connection.url}{path} answered with {shown(response, connection)} in place of JSON: "
             "is label_studio.url in project.yaml the address of a Label Studio?"
         ) from error
 
@@ -122,21 +122,13 @@ def sdk(connection: Connection) -> Iterator[LabelStudio]:
         )
     except ApiError as error:
         raise refusal(
-            connection.url,
-            connection.token,
-            error.status_code or 0,
-            text(error.body, connection.token),
-            "a call",
-            read=False,
+            connection, error.status_code or 0, text(error.body, connection), "a call", read=False
         ) from None
     except httpx.HTTPError as error:
-        raise unreachable(
-            connection.url, connection.token, error, lost=not isinstance(error, _NEVER_SENT)
-        ) from None
-    except (
-        json_.JSONDecodeError
-    ) as error:  # the SDK's refresh of a personal token, answered by a proxy's page
-        raise unreachable(connection.url, connection.token, error, lost=False) from None
+        raise unreachable(connection, error, lost=not isinstance(error, _NEVER_SENT)) from None
+    except json_.JSONDecodeError as error:
+        # the SDK's refresh of a personal token, answered by a proxy's page
+        raise unreachable(connection, error, lost=False) from None
 
 
 def _send(
@@ -162,9 +154,8 @@ def _send(
 
     def call() -> httpx.Response:
         response = once()
-        if (
-            response.status_code == 401 and connection in _access
-        ):  # ran out, or was withdrawn, between two requests
+        if response.status_code == 401 and connection in _access:
+            # the access token ran out between two requests; what was refused was not carried out
             del _access[connection]
             response = once()
         return response
@@ -173,12 +164,7 @@ def _send(
     response = _patiently(connection, call, tries=TRIES if read else 1, read=read)
     if response.status_code >= 300:
         raise refusal(
-            connection.url,
-            connection.token,
-            response.status_code,
-            shown(response, connection.token),
-            f"{method} {path}",
-            read=read,
+            connection, response.status_code, shown(response, connection), f"{method} {path}", read=read
         )
     return response
 
@@ -194,10 +180,7 @@ def _patiently(
         except httpx.TransportError as error:
             if number == tries:
                 raise unreachable(
-                    connection.url,
-                    connection.token,
-                    error,
-                    lost=not read and not isinstance(error, _NEVER_SENT),
+                    connection, error, lost=not read and not isinstance(error, _NEVER_SENT)
                 ) from None
         else:
             if number == tries or not (response.status_code == 429 or response.status_code >= 500):
@@ -218,9 +201,8 @@ def _retry_after(response: httpx.Response) -> float:
         return 0.0
 
 
-_access: dict[
-    Connection, tuple[str, float]
-] = {}  # personal token -> (access token, when to fetch the next one)
+# access token, and when (on our monotonic clock) to fetch the next one
+_access: dict[Connection, tuple[str, float]] = {}
 
 
 def _authorization(connection: Connection) -> str:
@@ -242,13 +224,7 @@ def _refresh(connection: Connection) -> str:
 
     response = _patiently(connection, call, tries=TRIES, read=True)
     if response.status_code >= 300:
-        raise refusal(
-            connection.url,
-            connection.token,
-            response.status_code,
-            shown(response, connection.token),
-            f"POST {path}",
-        )
+        raise refusal(connection, response.status_code, shown(response, connection), f"POST {path}")
     try:
         return str(orjson.loads(response.content)["access"])
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
