@@ -61,7 +61,7 @@ def place_for(
 def _keep(folder: Path, project: Project, xml: str | None, *, guess_slices: bool) -> Place:
     place = open_project(folder, project, xml)
     if project.source is not None:
-        parsed = parse_source(place, f"file:{folder / project.source}")
+        parsed = parse_source(place, f"file:{place.source_file}")
         if guess_slices:
             wanted = read_template(project.template).slices
             datas = [orjson.loads(data) for data in parsed.examples["data"].head(100)]
@@ -70,7 +70,7 @@ def _keep(folder: Path, project: Project, xml: str | None, *, guess_slices: bool
             data = Data(**{**project.data.model_dump(), "split": split})
             project = project.model_copy(update={"slices": there, "data": data})
             place = open_project(folder, project, xml)
-            parse_source(place, f"file:{folder / project.source}")
+            parse_source(place, f"file:{place.source_file}")
         xml = xml or _own_config(place, parsed.control)
     config.save(folder, project)
     if xml is not None:

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import typer
 
 from flows import console, screens
-from flows.stages import quiet
 from pipeline.errors import AssayError, ConfigError, GateClosed
 
 app = typer.Typer(
@@ -113,7 +112,7 @@ def server_up(
     """Start Label Studio (the first time, make its environment: a minute or two)."""
     from pipeline.label_studio.server import up
 
-    found = up(port=port, progress=quiet if as_json else console.complain)
+    found = up(port=port, progress=console.silence if as_json else console.complain)
     body = {
         "url": found.url,
         "username": found.username,

@@ -25,6 +25,10 @@ def complain(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
+def silence(text: str) -> None:
+    """Where nobody wants to hear it."""
+
+
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Cells are plain text: no markup from data is acted on."""
     from rich.console import Console

@@ -14,7 +14,7 @@ from flows.place import LABEL_CONFIG, Place, open_place, project_id
 from flows.setting_up import setup
 from pipeline import config
 from pipeline.config import Data, LabelStudio, Project
-from pipeline.label_studio.server import Running
+from pipeline.label_studio.process import Running
 from pipeline.sample import Sample
 from pipeline.store import write_json
 
@@ -27,7 +27,7 @@ def demo(folder: Path, *, hidden: bool) -> dict[str, Any]:
     from flows.running import run_flywheel
     from pipeline.label_studio.server import up
 
-    say = (lambda text: None) if hidden else console.complain
+    say = console.silence if hidden else console.complain
     say("Label Studio: starting a local server …")
     server = up(progress=say)
     os.environ["ASSAY_LABEL_STUDIO_TOKEN"] = server.token
@@ -101,6 +101,7 @@ def _numbers(place: Place, body: dict[str, Any]) -> dict[str, Any]:
     found = evaluation(place, body["evaluation"]) if body["evaluation"] else None
     return {
         "counts": run["counts"],
+        "first_doubt": _first_doubt(place, run["check_id"]),
         "verdicts": run["verdicts"],
         "agreement": run["agreement"]["overall"],
         "planted": run["planted"],
@@ -108,3 +109,11 @@ def _numbers(place: Place, body: dict[str, Any]) -> dict[str, Any]:
         "differences": found["differences"] if found else None,
         "evaluation_page": str(place.folder / "evaluation.html") if found else None,
     }
+
+
+def _first_doubt(place: Place, check_id: str) -> int:
+    """The example that most needs a second look."""
+    from flows.stages.sending import review_queue
+
+    queue = review_queue(place.store.folder("checks", check_id))
+    return queue[0] if queue else 1

@@ -71,12 +71,10 @@ def _methods() -> Finding:
 
 
 def _label_studio() -> Finding:
-    from pipeline.label_studio.server import is_prepared, status
+    from pipeline.label_studio.server import status
 
     running = status()
-    if running:
-        return True, f"running at {running.url}", ""
-    return True, "ready" if is_prepared() else "not made yet: `assay server up` makes it", ""
+    return True, f"running at {running.url}" if running else "not running: `assay server up` starts it", ""
 
 
 def _disk() -> Finding:

@@ -36,6 +36,12 @@ class Place:
         return own.read_text(encoding="utf-8") if own.is_file() else self.template.label_config
 
     @property
+    def source_file(self) -> Path | None:
+        """The export that project.yaml names, if it names one."""
+        named = self.project.source
+        return None if named is None else Path(os.path.normpath(self.folder / named))
+
+    @property
     def text_field(self) -> str:
         return self.project.data.text or self.template.field
 

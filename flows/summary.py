@@ -105,9 +105,10 @@ def build(
     return plain(body)
 
 
-def plain(value: Any) -> Any:
+def plain(body: dict[str, Any]) -> dict[str, Any]:
     """JSON without NaN: what is not known is null."""
-    return orjson.loads(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
+    loaded: dict[str, Any] = orjson.loads(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
+    return loaded
 
 
 def _counts(run: Run) -> dict[str, int]:

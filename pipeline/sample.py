@@ -168,7 +168,7 @@ def _plant(messages: list[_Message], draw: random.Random) -> list[dict[str, str]
         mark(_copy(messages, message, message.text), "exact_duplicate", "the same text", message.key)
     for number, message in enumerate(_take(train, NEAR_COPIES)):
         mark(
-            _copy(messages, message, _edit(message.text, number, draw)), "near_duplicate", f"edited from {message.key}"
+            _copy(messages, message, _edit(message.text, number, draw)), "near_duplicate", "the text, edited", message.key
         )
     for number, message in enumerate(test[:LEAKS]):
         text = message.text if number % 2 else _edit(message.text, number, draw)

@@ -105,13 +105,13 @@ def parse(
                 raise ValueError("another task has the same id")
             seen.add(example[0])
             examples.append(example)
-        except (KeyError, ValueError) as error:
+        except ValueError as error:
             bad.append(_refuse(error, f"task {record.get('id', f'number {position + 1}')}", record, source, on_bad))
             continue
         for answer in _annotations(record):
             try:
                 annotations.append(_annotation(answer, example[0], len(annotations), task, control, names))
-            except (KeyError, ValueError) as error:
+            except ValueError as error:
                 where = f"annotation {answer.get('id', '?')} of task {example[0]}"
                 bad.append(_refuse(error, where, answer, source, on_bad))
     return Parsed(
@@ -134,12 +134,12 @@ def require_answers(parsed: Parsed, source: str) -> None:
 
 
 def _refuse(error: Exception, where: str, record: Record, source: str, on_bad: OnBad) -> tuple[str, str, str, str]:
-    field = f"the data field {error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+    reason = str(error)
     if on_bad == "fail":
         raise SourceError(
-            f"{source}: {where}: {field}. Mend it, or set bad_records: quarantine to go on without it."
+            f"{source}: {where}: {reason}. Mend it, or set bad_records: quarantine to go on without it."
         ) from error
-    return source, where, field, json.dumps(record, ensure_ascii=True, default=str)
+    return source, where, reason, json.dumps(record, ensure_ascii=True, default=str)
 
 
 def _example(
@@ -147,6 +147,8 @@ def _example(
     split: str | None,
 ) -> tuple[Any, ...]:
     data = record["data"]
+    if control.field not in data:
+        raise ValueError(f"the data field {control.field!r} is missing (it has {', '.join(map(str, data)) or 'none'})")
     text = _clean(task.text(data, control))
     number = record.get("id", position + 1)
     if not isinstance(number, int):

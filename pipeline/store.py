@@ -190,6 +190,14 @@ def replace_file(source: Path, target: Path) -> None:
     os.replace(beside, target)
 
 
+def write_file(target: Path, text: str) -> None:
+    """Write `target` so that a reader sees the old text or the new one, never a part."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, target)
+
+
 def write_json(file: Path, body: object) -> None:
     """Readable JSON, keys in the order given."""
     file.write_text(json.dumps(body, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

@@ -9,8 +9,11 @@ import pandas as pd
 
 from flows.place import Place
 from flows.stages import Progress, quiet
-from pipeline.errors import TrainingError
+from pipeline.errors import Missing, TrainingError
+from pipeline.store import write_file
 from pipeline.versions.commit import Version
+
+EVALUATION_LOG = "evaluation-log"
 
 
 def training_rows(place: Place, version: str | None, labels_from: str) -> tuple[Version, pd.DataFrame]:
@@ -63,28 +66,59 @@ def evaluate(
     current = champion(place.store)
     if current and current["adapter"] != adapter:
         others["champion"] = current["adapter"]
-    return evaluate_adapter(
+    key = evaluate_adapter(
         place.store,
         adapter=adapter,
         rows=test,
         slices=found.slices,
         others=others,
         base=rows,
+        min_slice=place.project.promotion.min_slice,
         seed=place.project.seed,
         progress=progress,
     )
+    newest = place.store.head(EVALUATION_LOG)
+    if not newest or newest["evaluation"] != key:
+        entry = {"evaluation": key, "adapter": adapter, "version": found.id}
+        place.store.append(EVALUATION_LOG, entry, after=newest["number"] if newest else 0)
+    _show(place, key, None)
+    return key
 
 
-def promote(place: Place, evaluation: str) -> dict[str, Any]:
+def newest_evaluation(place: Place) -> str:
+    newest = place.store.head(EVALUATION_LOG)
+    if newest is None:
+        raise Missing("Nothing was evaluated yet: run `assay evaluate` first.")
+    return str(newest["evaluation"])
+
+
+def evaluation(place: Place, key: str) -> dict[str, Any]:
+    """evaluation.json of an evaluation."""
+    body: dict[str, Any] = orjson.loads((place.store.folder("evaluations", key) / "evaluation.json").read_bytes())
+    return body
+
+
+def _show(place: Place, key: str, decision: dict[str, Any] | None) -> None:
+    """The evaluation's page in the project folder, with the decision once there is one."""
+    from pipeline.report import evaluation as page
+
+    newest = place.store.head(EVALUATION_LOG) or {}
+    context = {"project": place.project.name, "version": newest.get("version", "")}
+    text = page(place.store.folder("evaluations", key), context | ({"decision": decision} if decision else {}))
+    write_file(place.folder / "evaluation.html", text)
+
+
+def promote(place: Place, key: str) -> dict[str, Any]:
     """Champion or not, with the reasons; see pipeline/evaluation/promotion.py for the rules."""
     from pipeline.evaluation import promotion
 
     rules = place.project.promotion
     decided = promotion.promote(
         place.store,
-        evaluation_id=evaluation,
+        evaluation_id=key,
         margin=rules.margin,
         slice_margin=rules.slice_margin,
         min_slice=rules.min_slice,
     )
+    _show(place, key, decided)
     return decided

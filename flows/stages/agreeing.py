@@ -74,7 +74,8 @@ def _near_groups(place: Place, texts: list[str]) -> IntArray:
 
     file = place.store.root / "cache" / "groups" / f"{digest('near', texts, code_digest())}.npy"
     if file.is_file():
-        return np.load(file, allow_pickle=False)
+        known: IntArray = np.load(file, allow_pickle=False)
+        return known
     groups, _ = near_groups(texts)
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_suffix(".new.npy")

@@ -53,7 +53,8 @@ def evidence(place: Place, consensus_key: str, progress: Progress = quiet) -> st
 def _label_numbers(examples: pd.DataFrame, answers: pd.DataFrame, labels: tuple[str, ...]) -> IntArray:
     numbers = {orjson.dumps(label).decode(): number for number, label in enumerate(labels)}
     joined = examples[["example_id"]].merge(answers, on="example_id", how="left")["answer"]
-    return joined.map(numbers).fillna(-1).astype("int64").to_numpy()
+    found: IntArray = joined.map(numbers).fillna(-1).astype("int64").to_numpy()
+    return found
 
 
 def corpus(place: Place, consensus_key: str, evidence_key: str) -> Corpus:

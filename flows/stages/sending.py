@@ -23,7 +23,7 @@ def review_queue(check_folder: Path) -> list[int]:
     return [int(example) for example in ordered["example_id"]]
 
 
-def push_review(place: Place, check_id: str) -> dict[str, Any]:
+def push_review(place: Place, check_id: str | None) -> dict[str, Any]:
     from pipeline.label_studio.send_back import push_review_queue
 
     run = check_run(place, check_id)
@@ -31,12 +31,11 @@ def push_review(place: Place, check_id: str) -> dict[str, Any]:
     return push_review_queue(connection(place), project_id(place), title="Assay: review", task_ids=queue)
 
 
-def push_predictions(place: Place, check_id: str, progress: Progress = quiet) -> dict[str, Any]:
+def push_predictions(place: Place, check_id: str | None, progress: Progress = quiet) -> dict[str, Any]:
     """The champion's answers for the tasks that nobody has labelled yet."""
     from pipeline.evaluation.promotion import champion
-    from pipeline.training.predict import predict
-
     from pipeline.label_studio import send_back
+    from pipeline.training.predict import predict
 
     current = champion(place.store)
     if current is None:

@@ -15,8 +15,8 @@ from pipeline.types import Parsed
 
 def sync(place: Place, progress: Progress = quiet) -> str:
     """Bring the source in: `file:<sha256>` or `mirror:<number>`. A bad file leaves the store untouched."""
-    if place.project.source is not None:
-        return _take_file(place, place.folder / place.project.source)
+    if place.source_file is not None:
+        return _take_file(place, place.source_file)
     from pipeline.label_studio.project import project_facts
     from pipeline.label_studio.sync import sync as sync_mirror
 
@@ -63,7 +63,7 @@ def parse_source(place: Place, source: str) -> Parsed:
     else:
         is_key = place.store.has("sources", name)
         file = place.store.folder("sources", name) / "export.json" if is_key else Path(name)
-        tasks, shown = read_export(file), str(place.project.source)
+        tasks, shown = read_export(file), str(place.source_file)
         control = only(read_controls(place.label_config), place.task.TAG)
         control = choose_control(tasks, control, place.text_field)
     data = place.project.data

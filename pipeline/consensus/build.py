@@ -14,6 +14,8 @@ from pipeline.consensus.agreement import agreement
 from pipeline.statistics import wilson
 from pipeline.types import ANNOTATOR_COLUMNS, CONSENSUS_COLUMNS
 
+LEAST_SURE = 0.1  # below it the others' answers say so little that a quality solved from them would be noise
+
 
 @dataclass(frozen=True)
 class Consensus:
@@ -110,20 +112,37 @@ def _consensus_table(
 
 
 def _annotator_table(votes: Votes, people: Any, posterior: Posterior, users: dict[str, str]) -> pd.DataFrame:
-    """quality: probability that an answer of this annotator is right, judged by the others' answers only; with a Wilson
-    interval over the answers that could be judged, NaN where there is none."""
-    right = posterior.own[np.arange(len(votes.label)), votes.label]
-    judged = ~np.isnan(right)
+    """quality: the probability that an answer of this annotator is right, judged by the others' answers only; NaN where
+    nobody else answered.
+
+    The others are not always right themselves. Where they give the right answer with probability a on average, and each wrong
+    one with b, an annotator of quality s agrees with them at the rate s·a + (1 − s)·b; this is solved for s, and the Wilson
+    interval of the rate with it.
+    """
+    judged = ~np.isnan(posterior.own[:, 0]) if len(votes.label) else np.zeros(0, dtype=bool)
+    own, label, who = posterior.own[judged], votes.label[judged], votes.annotator[judged]
     size = np.bincount(votes.annotator, minlength=votes.annotators)
-    seen = np.bincount(votes.annotator[judged], minlength=votes.annotators)
-    hits = np.bincount(votes.annotator[judged], right[judged], votes.annotators)
+    seen = np.bincount(who, minlength=votes.annotators)
+    agreed = np.bincount(who, own[np.arange(len(label)), label], votes.annotators)
+    sure = np.bincount(who, (own * own).sum(1), votes.annotators)
     rows = []
     for number, person in enumerate(people):
-        interval = wilson(hits[number], int(seen[number])) if seen[number] else None
-        values = (interval.value, interval.low, interval.high) if interval else (np.nan,) * 3
+        values = _quality(agreed[number], sure[number], int(seen[number]), votes.labels)
         rows.append((person, users.get(person, person), int(size[number]), *values))
     table = pd.DataFrame(rows, columns=list(ANNOTATOR_COLUMNS))
     return table.astype({"quality": "float64", "quality_low": "float64", "quality_high": "float64"})
+
+
+def _quality(agreed: float, sure: float, seen: int, labels: int) -> tuple[float, float, float]:
+    if seen == 0 or labels < 2:
+        return np.nan, np.nan, np.nan
+    right = sure / seen
+    wrong = (1 - right) / (labels - 1)
+    if right - wrong < LEAST_SURE:
+        return np.nan, np.nan, np.nan
+    rate = wilson(min(agreed, seen), seen)
+    value, low, high = (float(np.clip((x - wrong) / (right - wrong), 0, 1)) for x in (rate.value, rate.low, rate.high))
+    return value, low, high
 
 
 def _alternatives(

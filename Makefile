@@ -1,0 +1,47 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The local Label Studio's environment and data. An environment of its own: its dependencies clash with Prefect's.
+export ASSAY_HOME ?= $(CURDIR)/.assay
+# One thread a process unless the caller says otherwise: two stall each other on a busy two-core machine.
+TEST_THREADS ?= 2
+
+.PHONY: help env server-env demo test lint types bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+env: $(VENV)/.ready  ## the environment, from constraints.txt
+
+# torch is named with its exact version, so that pip takes the CPU build where that is the one on offer.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Assay needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade --constraint constraints.txt pip
+	$(BIN)/pip install --quiet --constraint constraints.txt "torch$$(sed -n 's/^torch//p' constraints.txt)"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+server-env: env  ## the Label Studio server's environment
+	$(BIN)/python -c 'import sys; from pipeline.label_studio.server import prepare; prepare(lambda text: print(text, file=sys.stderr))'
+
+demo: env  ## the whole loop on a real Label Studio on this machine
+	$(BIN)/assay demo
+
+test: env server-env lint types  ## all tests, as CI runs them
+	OMP_NUM_THREADS=$(TEST_THREADS) HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+lint: env
+	$(BIN)/ruff check .
+
+types: env
+	$(BIN)/mypy
+
+bench: env  ## what is measured, not asserted
+	$(BIN)/python tests/benchmarks/loop.py
+
+clean:  ## stop the server; remove environments, demo and caches
+	-$(BIN)/assay server down
+	rm -rf $(VENV) .assay demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache

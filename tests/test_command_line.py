@@ -1,0 +1,160 @@
+"""The command line: bad input gets one sentence, exit code 2, and leaves the store untouched."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.cli import run
+from pipeline.label_studio.connection import Connection
+
+ROOT = Path(__file__).parents[1]
+
+
+def assay(*arguments: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and the JSON document of a command, run in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flows", *arguments, "--json"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    try:
+        return done.returncode, json.loads(done.stdout)
+    except ValueError:
+        raise AssertionError(f"not one JSON document: {done.stdout!r} {done.stderr!r}") from None
+
+
+def export(folder: Path, tasks: object) -> Path:
+    file = folder / "export.json"
+    file.write_text(tasks if isinstance(tasks, str) else json.dumps(tasks), encoding="utf-8")
+    return file
+
+
+def task(number: int, label: str = "order_status", **more: Any) -> dict[str, Any]:
+    value = [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": [label]}}]
+    answer = {"id": number, "completed_by": 1, "result": value}
+    return {
+        "id": number,
+        "data": {"text": f"where is my order {number}"},
+        "annotations": [answer],
+        "project": 1,
+        **more,
+    }
+
+
+BAD = {
+    "not JSON": ("{", ["not JSON", "export.json"]),
+    "a task without the text field": ([task(1), task(2, data={"body": "x"})], ["task 2", "'text'", "body"]),
+    "an unknown label": ([task(1), task(2, "banana")], ["annotation 2 of task 2", "'banana'", "order_status"]),
+    "two projects mixed": ([task(1), task(2, project=5)], ["2 projects", "1, 5"]),
+    "an empty project": ([], ["no task", "empty"]),
+    "a project with no annotation": ([task(1, annotations=[])], ["1 tasks but no annotation"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_export_gets_one_sentence_and_leaves_nothing_behind(tmp_path: Path, name: str) -> None:
+    body, words = BAD[name]
+    out = tmp_path / "project"
+    code, said = assay(
+        "check", "--source", str(export(tmp_path, body)), "--template", "text_classification", "--out", str(out)
+    )
+    assert code == 2
+    assert all(word in said["error"] for word in words), said
+    assert "\n" not in said["error"]
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_export_leaves_an_existing_store_untouched(tmp_path: Path, name: str) -> None:
+    out = tmp_path / "project"
+    (out / "store").mkdir(parents=True)
+    (out / "store" / "kept").write_text("x")
+    (out / "project.yaml").write_text("name: p\nsource: ../export.json\n")
+    export(tmp_path, BAD[name][0])
+    before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+    code, _ = assay("check", str(out))
+    assert code == 2
+    assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
+
+
+def test_a_label_studio_that_is_down_is_named_with_its_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_LABEL_STUDIO_TOKEN", "0" * 40)
+    (tmp_path / "project.yaml").write_text("name: p\nlabel_studio: {url: 'http://127.0.0.1:9', project: 1}\n")
+    code, said = assay("check", str(tmp_path))
+    assert code == 2
+    assert "http://127.0.0.1:9" in said["error"]
+    assert "assay server up" in said["error"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["project.yaml"]
+
+
+@pytest.mark.server
+def test_a_wrong_token_is_refused_without_being_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, label_studio: Connection
+) -> None:
+    monkeypatch.setenv("ASSAY_LABEL_STUDIO_TOKEN", "wrong-" * 6)
+    (tmp_path / "project.yaml").write_text(f"name: p\nlabel_studio: {{url: '{label_studio.url}', project: 1}}\n")
+    code, said = assay("check", str(tmp_path))
+    assert code == 2
+    assert "ASSAY_LABEL_STUDIO_TOKEN" in said["error"]
+    assert "wrong-wrong" not in json.dumps(said)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["project.yaml"]
+
+
+def test_a_typo_in_project_yaml_is_answered_with_file_key_and_known_keys(tmp_path: Path) -> None:
+    (tmp_path / "project.yaml").write_text("name: p\nchecks: {label_erors: {}}\n")
+    code, said = assay("check", str(tmp_path))
+    assert code == 2
+    assert all(word in said["error"] for word in ("project.yaml", "label_erors", "label_errors", "privacy"))
+    (tmp_path / "project.yaml").write_text("name: p\nchecks: {near_duplicates: {treshold: 0.8}}\n")
+    code, said = assay("check", str(tmp_path))
+    assert code == 2
+    assert all(word in said["error"] for word in ("near_duplicates", "'treshold'", "threshold"))
+
+
+@pytest.mark.parametrize("command", ["release", "train", "evaluate", "promote", "report"])
+def test_a_step_too_early_says_which_comes_first(tmp_path: Path, command: str) -> None:
+    (tmp_path / "project.yaml").write_text("name: p\nsource: x.json\n")
+    code, said = assay(command, str(tmp_path))
+    assert code == 2
+    assert "assay " in said["error"]
+
+
+def test_init_makes_a_folder_that_loads_and_refuses_to_overwrite_it(tmp_path: Path) -> None:
+    code, said = assay("init", str(tmp_path / "new"), "--template", "text_classification")
+    assert code == 0
+    assert {file.name for file in (tmp_path / "new").iterdir()} == {
+        "project.yaml", "project.schema.json", "label_config.xml", "guidelines.md",
+    }  # fmt: skip
+    assert said["project"] == "new"
+    assert assay("init", str(tmp_path / "new"))[0] == 2
+    code, said = assay("init", str(tmp_path / "other"), "--template", "text_clasification")
+    assert code == 2
+    assert "text_classification" in said["error"]
+
+
+def test_templates_server_status_and_doctor_answer_in_json() -> None:
+    assert "text_classification" in {item["name"] for item in assay("templates")[1]["templates"]}
+    assert "order_status" in assay("templates", "text_classification")[1]["label_config"]
+    assert set(assay("server", "status")[1]) == {"running", "url", "pid"}
+    code, found = assay("doctor")
+    assert code == 0, found
+
+
+def test_an_unknown_command_or_option_is_exit_code_two(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["chekc"]) == 2
+    assert run(["check", "--sorce", "x"]) == 2
+    assert "--source" in capsys.readouterr().err
+
+
+def test_another_distribution_called_validators_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "validators").mkdir()
+    (tmp_path / "validators" / "__init__.py").write_text("")
+    code = "import sys; sys.path.insert(0, sys.argv[1]); sys.argv = ['assay', 'templates']; import flows.__main__ as m; m.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 2
+    assert "uninstall" in done.stderr
+    assert str(tmp_path) in done.stderr
