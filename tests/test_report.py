@@ -369,6 +369,11 @@ def _contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
+def _mixed(one: str, other: str, share: float) -> str:
+    parts = [(int(one[at : at + 2], 16), int(other[at : at + 2], 16)) for at in (1, 3, 5)]
+    return "#" + "".join(f"{round(share * a + (1 - share) * b):02x}" for a, b in parts)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_have_aa_contrast(scheme: str) -> None:
     colours = _colours(scheme)
@@ -377,12 +382,18 @@ def test_colours_have_aa_contrast(scheme: str) -> None:
             assert _contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
     for mark in ("keep", "relabel", "drop"):
         assert _contrast(colours[mark], colours["paper"]) >= 3, mark
+    css = (Path(render.__file__).parent / "style.css.j2").read_text()
+    shades = [int(share) for share in re.findall(r"\.b\d \{ background: color-mix\(in srgb, var\(--keep\) (\d+)%", css)]
+    assert len(shades) == 5
+    for share in shades:
+        assert _contrast(colours["ink"], _mixed(colours["keep"], colours["paper"], share / 100)) >= 4.5, share
 
 
 def test_the_markdown_summary_is_short_and_says_the_verdict(tmp_path: Path) -> None:
     summary = build(tmp_path, gate_open=False)
     text = markdown_summary(summary, "https://reports.example/a b/quality.html")
     assert len(text.splitlines()) <= 25
+    assert "\n\n\n" not in text + markdown_summary(build(tmp_path / "open"), "report.html")
     assert f"{summary['verdicts']['keep']} of 672 examples are fit for training" in text
     assert "0.71 (0.66–0.76)" in text
     assert "- Blocked: At most 10% of the labels are doubtful." in text

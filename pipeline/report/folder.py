@@ -49,8 +49,10 @@ def load(folder: Path) -> Run:
 
 
 def _names(annotators: pd.DataFrame) -> dict[str, str]:
+    """A bare number is no name: a reader could take it for a count."""
     pairs = zip(annotators["annotator"], annotators["name"], strict=True)
-    return {str(key): str(name) if name == name and name else str(key) for key, name in pairs}
+    named = {str(key): str(name) if name == name and name else str(key) for key, name in pairs}
+    return {key: f"Annotator {name}" if _is_number(name) else name for key, name in named.items()}
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -26,7 +26,8 @@ def markdown_summary(summary: dict[str, Any], link: str) -> str:
         found = "crashed" if item["status"] == "crashed" else f"{num(item['flagged'])} of {num(item['judged'])}"
         lines.append(f"| {_text(words(item['check']))} | {found} |")
     failed = blocked(summary)
-    lines += [""] + [f"- Blocked: {_text(item['what'])}" for item in failed[:5]]
+    lines += [""] if failed else []
+    lines += [f"- Blocked: {_text(item['what'])}" for item in failed[:5]]
     if len(failed) > 5:
         lines.append(f"- and {len(failed) - 5} more")
     return "\n".join([*lines, "", _link(link)]) + "\n"

@@ -10,6 +10,7 @@ import pandas as pd
 from pipeline.report.charts import Dot, band, dots
 from pipeline.report.folder import LISTED, QUEUE, Run, by_id
 
+FEW = 5  # of a list in which nothing stands out
 MATRIX = 12  # annotators up to which pairs are drawn as a square
 WIDEST = 0.30  # an annotator's interval wider than this is not ranked: about 40 answers at a quality of 0.5
 
@@ -121,53 +122,56 @@ def pairs(pairs: list[dict[str, Any]], names: dict[str, str]) -> dict[str, Any]:
 
 
 def people(run: Run) -> dict[str, Any]:
-    """Annotators in order of quality; those whose interval is too wide to say stand apart, in order of name."""
+    """Annotators in order of quality; those whose interval is too wide to say stand apart, those with most answers
+    first."""
+    columns = ("annotator", "annotations", "quality", "quality_low", "quality_high")
     rows = [
         Dot(run.names[key], _missing(value), _missing(low), _missing(high), int(n))
-        for key, n, value, low, high in zip(
-            *(run.annotators[name] for name in ("annotator", "annotations", "quality", "quality_low", "quality_high")),
-            strict=True,
-        )
+        for key, n, value, low, high in zip(*(run.annotators[name] for name in columns), strict=True)
     ]
     sure = [row for row in rows if row.low is not None and row.high is not None and row.high - row.low <= WIDEST]
-    unsure = [row for row in rows if row not in sure]
-    bias = sorted(
-        _facts(run.summary, "annotators", "bias"),
-        key=lambda item: (
-            not item["flagged"],
-            str(item["annotator"]),
-            str(item["slice"]),
-            str(item["group"]),
-            item["label"],
-        ),
-    )
-    flagged = [{**item, "slice": f"{_who(run, item)}, {item['slice']}"} for item in bias if item["flagged"]]
-    confusions = sorted(
-        _facts(run.summary, "annotators", "confusions"),
-        key=lambda item: (
-            not item.get("flagged"),
-            -item["count"],
-            str(item["annotator"]),
-            item["given"],
-            item["consensus"],
-        ),
-    )
+    ranked = sorted(sure, key=lambda row: (row.value or 0.0, row.label))
+    unranked = sorted([row for row in rows if row not in sure], key=lambda row: (-(row.n or 0), row.label))
     return {
         "count": len(rows),
-        "ranked": dots(
-            sorted(sure, key=lambda row: (row.value or 0.0, row.label)), title="Quality of each annotator", unit="share"
-        ),
-        "unranked": dots(
-            sorted(unsure, key=lambda row: (-(row.n or 0), row.label)), title="Too few answers to rank", unit="share"
-        ),
-        "confusions": [{**item, "who": _who(run, item)} for item in confusions[:QUEUE]],
-        "confusions_more": max(len(confusions) - QUEUE, 0),
-        "bias": _rate_chart(
-            flagged[:LISTED],
-            "Where one annotator labels a slice unlike the others",
-            f"The upright tick is the rate of the others. {len(bias):,} comparisons were made.",
-        ),
+        "ranked": dots(ranked, title="Quality of each annotator", unit="share"),
+        "unranked": dots(unranked, title="Too few answers to rank", unit="share"),
+        **_confusions(run),
+        "bias": _bias(run),
     }
+
+
+def _confusions(run: Run) -> dict[str, Any]:
+    """Those that stand out, or where none does, the most frequent few."""
+    rows = _facts(run.summary, "annotators", "confusions")
+    flagged = [item for item in rows if item.get("flagged")]
+    order = sorted(
+        flagged or rows, key=lambda item: (-item["count"], str(item["annotator"]), item["given"], item["consensus"])
+    )
+    shown = order[: QUEUE if flagged else FEW]
+    title = (
+        "What stands out as taken for something else"
+        if flagged
+        else "Most frequently taken for something else; none stands out"
+    )
+    return {
+        "confusions": [{**item, "who": _who(run, item)} for item in shown],
+        "confusions_title": title,
+        "confusions_more": len(rows) - len(shown),
+    }
+
+
+def _bias(run: Run) -> dict[str, Any]:
+    rows = _facts(run.summary, "annotators", "bias")
+    flagged = sorted(
+        [item for item in rows if item["flagged"]],
+        key=lambda item: (str(item["annotator"]), str(item["slice"]), str(item["group"]), item["label"]),
+    )
+    return _rate_chart(
+        [{**item, "slice": f"{_who(run, item)}, {item['slice']}"} for item in flagged[:LISTED]],
+        "Where one annotator labels a slice unlike the others",
+        "The upright tick is the rate of the others.",
+    )
 
 
 def _who(run: Run, item: dict[str, Any]) -> str:

@@ -54,7 +54,7 @@ def _page(run: Run) -> dict[str, Any]:
         "agreement_charts": measured.agreement(run.summary["agreement"]),
         "pairs": measured.pairs(run.summary["agreement"]["pairs"], run.names),
         "people": measured.people(run),
-        "duplicates": [item for item in run.summary["checks"] if item["check"] in DUPLICATES],
+        "duplicates": [_duplicates(item) for item in run.summary["checks"] if item["check"] in DUPLICATES],
         "leakage": [item for item in run.summary["checks"] if item["check"] == "leakage"],
         "split_bars": {name: _bar(counts) for name, counts in run.summary["splits"].items()},
         "dropped": [_doubt(run, known[key]) for key in shown["dropped"]],
@@ -133,6 +133,12 @@ def _cell(value: Any, names: Mapping[str, str] = MappingProxyType({})) -> Any:
     if isinstance(value, list):
         return ", ".join(str(item) for item in value[:LISTED]) or "none"
     return names.get(value, value) if isinstance(value, str) else value
+
+
+def _duplicates(item: dict[str, Any]) -> dict[str, Any]:
+    """The check with the first groups whose members carry different labels."""
+    found = item["facts"].get("conflicts")
+    return {**item, "conflicts": found[:WORST] if isinstance(found, list) else []}
 
 
 def _quarantine(rows: pd.DataFrame) -> dict[str, Any]:
