@@ -137,8 +137,9 @@ def bias(answers: Answers, examples: pd.DataFrame, *, slices: tuple[str, ...], a
     rows: list[Row] = []
     tests = 0
     for name in slices:
+        group, names = _groups(answers, examples, name)
         for person in range(answers.votes.annotators):
-            found, cells = _person_bias(answers, *_groups(answers, examples, name), name, person, NOBODY)
+            found, cells = _person_bias(answers, group, names, name, person, NOBODY)
             rows, tests = rows + found, tests + cells
     p = holm(norm.sf([row["z"] for row in rows]), tests=tests)
     rows = [

@@ -67,12 +67,13 @@ def corpus(
     evidence: Evidence | None = None,
     seed: int = 0,
 ) -> Corpus:
-    """A corpus whose consensus comes from the consensus stage and whose evidence is `bare_evidence`, unless given."""
+    """A corpus whose consensus and annotators come from the consensus stage, unless a consensus is given (then there are no
+    annotators: the stage costs a second), and whose evidence is `bare_evidence`, unless given."""
     from pipeline.consensus.build import build
 
     annotators = pd.DataFrame(columns=list(ANNOTATOR_COLUMNS))
     empty = pd.DataFrame(columns=list(CONSENSUS_COLUMNS)).astype({"example_id": "int64", "confidence": "float64"})
-    if len(annotations):
+    if len(annotations) and consensus is None:
         built = build(annotations, examples, labels=tuple(labels), seed=seed)
         empty, annotators = built.consensus, built.annotators
     return Corpus(

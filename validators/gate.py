@@ -140,10 +140,7 @@ def _checkpoint(
 
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
-        numbered = [{**entry, "meta": {**entry["meta"], "number": number}} for number, entry in entries.items()]
-        suite = gx.ExpectationSuite(name=name, expectations=[dict(entry) for entry in numbered])
-        _require_complete(suite.expectations, numbered)
-        context.suites.add(suite)
+        suite = context.suites.add(_suite(name, entries))
         asset = context.data_sources.add_pandas("tables").add_dataframe_asset(name)
         definition = gx.ValidationDefinition(
             name=name, data=asset.add_batch_definition_whole_dataframe("whole"), suite=suite
@@ -159,6 +156,18 @@ def _checkpoint(
         run = checkpoint.run(batch_parameters={"dataframe": table}, expectation_parameters=parameters or None)
         results = [result for part in run.run_results.values() for result in part.results]
     return {result.expectation_config.meta["number"]: result for result in results}
+
+
+def _suite(name: str, entries: dict[int, dict[str, Any]]) -> Any:
+    import great_expectations as gx
+
+    numbered = [{**entry, "meta": {**entry["meta"], "number": number}} for number, entry in entries.items()]
+    try:
+        suite = gx.ExpectationSuite(name=name, expectations=[dict(entry) for entry in numbered])
+    except Exception as error:  # its own kinds and pydantic's; no table is loaded yet, so nothing of one can be in the message
+        raise _Broken(f"Great Expectations does not take it: {' '.join(str(error).split())[:300]}") from error
+    _require_complete(suite.expectations, numbered)
+    return suite
 
 
 def _require_complete(loaded: list[Any], entries: list[dict[str, Any]]) -> None:
@@ -213,8 +222,8 @@ def _judge(entry: dict[str, Any], result: Any, table: pd.DataFrame) -> tuple[Any
     value = found.get("observed_value")
     if any(table[column].isna().any() for column in _columns(entry["kwargs"])):
         return "some cells are empty", False
-    if isinstance(value, numbers.Real) and not isinstance(value, bool) and not math.isnan(value):
-        return (int(value) if float(value).is_integer() else float(value)), passed
+    if isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(number := float(value)):
+        return (int(number) if number.is_integer() else number), passed
     # Anything but a number may be a cell's value; a result without one is a failure inside.
     return ("it holds" if passed else "it does not hold, or could not be evaluated"), passed
 
