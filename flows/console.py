@@ -36,8 +36,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     from rich.text import Text
 
     shown = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
-    for number, column in enumerate(columns):
-        shown.add_column(column, overflow="fold", no_wrap=number == 0)
+    for column in columns:
+        shown.add_column(column, overflow="fold", justify="left")
     for row in rows:
         shown.add_row(*(Text(str(cell)) for cell in row))
     console = Console()

@@ -68,7 +68,8 @@ def _import_sample(place: Place, say: Any) -> None:
     say(f"Label Studio: {len(sample.tasks)} messages with the answers of {len(sample.people)} annotators …")
     ids = ensure_users(server, sample.people)
     import_tasks(server, project_id(place), with_users(sample, ids))
-    write_json(place.folder / "planted.json", {"planted": sample.planted, "truth": sample.truth})
+    users = {email: str(number) for email, number in ids.items()}
+    write_json(place.folder / "planted.json", {"planted": sample.planted, "truth": sample.truth, "users": users})
 
 
 def make_sample(place: Place) -> Sample:

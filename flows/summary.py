@@ -139,7 +139,7 @@ def _labels(run: Run) -> list[dict[str, Any]]:
     counts = _answers(run).value_counts()
     rows = []
     for label in run.labels:
-        share = wilson(int(counts.get(label, 0)), len(run.consensus))
+        share = wilson(int(counts.get(label, 0)), len(run.consensus))  # never empty: see require_answers
         rows.append({"label": label, "count": int(counts.get(label, 0)), "share": share.value, **_bounds(share)})
     return rows
 
@@ -240,7 +240,7 @@ def _planted(run: Run, planted: dict[str, Any], verdicts: pd.DataFrame) -> list[
         orjson.loads(data).get("message_id"): str(example)
         for example, data in zip(run.examples["example_id"], run.examples["data"], strict=True)
     }
-    people = {name: annotator for annotator, name in run.facts["users"].items()}
+    people = {name: annotator for annotator, name in run.facts["users"].items()} | planted.get("users", {})
     flagged = run.findings[run.findings["flagged"]]
     hits = {name: set(part["subject_id"]) for name, part in flagged.groupby("check")}
     hits["consensus"] = {

@@ -154,7 +154,8 @@ def save(folder: Path, project: Project) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     schema = orjson.dumps(Project.model_json_schema(), option=orjson.OPT_INDENT_2)
     (folder / SCHEMA).write_bytes(schema + b"\n")
-    body = yaml.safe_dump(project.model_dump(exclude_defaults=True), sort_keys=False, allow_unicode=True)
+    settings = {"name": project.name, "template": project.template, **project.model_dump(exclude_defaults=True)}
+    body = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
     text = f"# yaml-language-server: $schema=./{SCHEMA}\n{body}"
     beside = folder / f".{FILE}.new"
     beside.write_text(text, encoding="utf-8")

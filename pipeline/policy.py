@@ -58,6 +58,13 @@ def decide(
     )
 
 
+def urgency(reasons: list[dict[str, Any]]) -> float:
+    """How doubtful an example is, in [0, 1]: the worst severity among the reasons for its verdict. What was only noted does
+    not make it more urgent."""
+    strongest = max((STRENGTH[item["action"]] for item in reasons), default=0)
+    return max((item["severity"] for item in reasons if STRENGTH[item["action"]] == strongest), default=0.0)
+
+
 def _reason(check: str, action: str, severity: float, reason: str, suggestion: str) -> dict[str, Any]:
     return {
         "check": check,

@@ -88,7 +88,7 @@ def _write_check(
     run = summary.load(tables, found)
     verdicts = verdicts_of(run.examples, run.consensus, run.findings, action)
     verdicts.to_parquet(folder / "verdicts.parquet", index=False)
-    gate = evaluate_gate(summary.gate_tables(run, verdicts), suites=suites)
+    gate = evaluate_gate(summary.gate_tables(run, verdicts), suites=suites, parameters={"labels": run.labels})
     body = summary.build(
         run, verdicts, gate, check_id=key, action=action, planted=planted, slices=place.slices,
         project={

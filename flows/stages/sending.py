@@ -12,14 +12,15 @@ from flows.place import Place, connection, project_id
 from flows.stages import Progress, quiet
 from flows.stages.agreeing import control
 from flows.stages.checking import check_run
+from pipeline.policy import urgency
 
 
 def review_queue(check_folder: Path) -> list[int]:
     """Task ids to look at again, the most doubtful first."""
     verdicts = pd.read_parquet(check_folder / "verdicts.parquet")
     doubtful = verdicts[verdicts["verdict"] == "relabel"]
-    worst = [max(item["severity"] for item in orjson.loads(reasons)) for reasons in doubtful["reasons"]]
-    ordered = doubtful.assign(worst=worst).sort_values(["worst", "example_id"], ascending=[False, True])
+    urgent = [urgency(orjson.loads(reasons)) for reasons in doubtful["reasons"]]
+    ordered = doubtful.assign(urgent=urgent).sort_values(["urgent", "example_id"], ascending=[False, True])
     return [int(example) for example in ordered["example_id"]]
 
 

@@ -11,6 +11,7 @@ import orjson
 import pandas as pd
 
 from pipeline.errors import Damaged, Missing
+from pipeline.policy import urgency
 from pipeline.report.render import answer
 
 # Rows shown in one section; the Parquet file beside the page holds the rest.
@@ -102,7 +103,7 @@ def _findings(folder: Path) -> tuple[pd.DataFrame, frozenset[str]]:
 def _verdicts(folder: Path) -> pd.DataFrame:
     found = table(folder, "verdicts", where=[("verdict", "!=", "keep")])
     why = [reasons(stored) for stored in found["reasons"]]
-    worst = [max((item["severity"] for item in items), default=0.0) for items in why]
+    worst = [urgency(items) for items in why]
     order = found["example_id"].map(by_id)
     found = found.assign(why=pd.Series(why, index=found.index, dtype=object), severity=worst, order=order)
     return found.sort_values(["severity", "order"], ascending=[False, True]).reset_index(drop=True)
