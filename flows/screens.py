@@ -36,9 +36,10 @@ def server(body: dict[str, Any]) -> None:
 
 def check(body: dict[str, Any]) -> None:
     rows = [
-        (item["question"], item["status"], item["flagged"], item["judged"], item["reason"]) for item in body["checks"]
+        (item["check"], item["status"], f"{item['flagged']} of {item['judged']}", item["reason"] or item["question"])
+        for item in body["checks"]
     ]
-    table("Checks", ("question", "outcome", "flagged", "of", ""), rows)
+    table("Checks", ("check", "outcome", "flagged", ""), rows)
     verdicts, counts = body["verdicts"], body["counts"]
     say(f"\nExamples: {counts['examples']}, answered {counts['annotated']}, by {counts['annotators']} annotators")
     say(f"Agreement ({body['agreement']['measure']}): {interval(body['agreement']['overall'])}")

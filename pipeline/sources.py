@@ -40,9 +40,8 @@ def read_export(file: Path) -> list[dict[str, Any]]:
         raise SourceError(f"{file} holds no task: the project is empty.")
     for position, task in enumerate(tasks):
         if not isinstance(task.get("data"), dict):
-            raise SourceError(
-                f"{file}: task {task.get('id', f'number {position + 1}')} has no `data` object: export as JSON, not JSON_MIN or CSV."
-            )
+            named = task.get("id", f"number {position + 1}")
+            raise SourceError(f"{file}: task {named} has no `data` object: export as JSON, not JSON_MIN or CSV.")
     projects = sorted({str(task["project"]) for task in tasks if task.get("project") is not None})
     if len(projects) > 1:
         raise SourceError(f"{file} mixes the tasks of {len(projects)} projects ({', '.join(projects)}): export one at a time.")

@@ -41,11 +41,16 @@ def digest(*parts: object) -> str:
 
 
 @cache
-def code_digest() -> str:
-    """Changes when our code does: a result of older code is never taken for one of this code."""
+def code_digest(*names: str) -> str:
+    """Changes when the code in these files and folders does (named from the root, such as "pipeline/consensus"): a result of
+    older code is never taken for one of this code, and a change elsewhere makes nobody train again."""
     root = Path(__file__).parent.parent
-    names = ("pipeline", "validators")
-    files = [file for name in names for file in sorted((root / name).rglob("*")) if file.suffix in {".py", ".yaml"}]
+    found = [
+        file for name in names for file in ([root / name] if (root / name).is_file() else (root / name).rglob("*"))
+    ]
+    files = sorted(file for file in found if file.suffix in {".py", ".yaml", ".j2"})
+    if not files:
+        raise ValueError(f"no code in {names}")
     return digest(*[file.read_bytes() for file in files])
 
 

@@ -1,7 +1,7 @@
 """Whose answers differ from the others', and in what way?
 
-Five questions, each answered in pipeline/habits.py: is agreement lower than the rest's; is one label given where the others say
-another; is a label given more often in one slice group than the others give it to the same examples; is the pace far quicker
+Five questions, each answered in pipeline/consensus/habits.py: is agreement lower than the rest's; is one label given where
+the others say another; is a label given more often in one slice group than the others give it to the same examples; is the pace far quicker
 with low agreement; are there long runs of one answer that the others do not share.
 """
 
@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pipeline import habits
+from pipeline.consensus import habits
 from pipeline.consensus.build import latest_answers
-from pipeline.habits import Row
+from pipeline.consensus.habits import Row
 from pipeline.types import Corpus
 from validators.check import Report, Skip, check, findings
 

@@ -14,6 +14,9 @@ from flows.stages.source import parse_source
 from pipeline.store import code_digest, digest, write_json
 from pipeline.types import Control, IntArray, Parsed
 
+CODE = ("pipeline/consensus", "pipeline/tasks", "pipeline/sources.py", "pipeline/versions/splits.py")
+DUPLICATES = ("pipeline/evidence/duplicates.py", "pipeline/evidence/minhash.py")
+
 
 def consensus(place: Place, source: str) -> str:
     """Tidy tables with groups and splits, the consensus, the annotators and the agreement."""
@@ -31,7 +34,7 @@ def consensus(place: Place, source: str) -> str:
         seed=settings.seed,
     )
     examples = _with_splits(place, parsed, built.consensus)
-    key = digest("consensus", source, _frame_digest(examples), _frame_digest(built.consensus), code_digest())
+    key = digest("consensus", source, _frame_digest(examples), _frame_digest(built.consensus), code_digest(*CODE))
 
     def write(folder: Path) -> dict[str, Any]:
         for name, table in (
@@ -72,7 +75,7 @@ def _with_splits(place: Place, parsed: Parsed, answers: pd.DataFrame) -> pd.Data
 def _near_groups(place: Place, texts: list[str]) -> IntArray:
     from pipeline.evidence.duplicates import near_groups
 
-    file = place.store.root / "cache" / "groups" / f"{digest('near', texts, code_digest())}.npy"
+    file = place.store.root / "cache" / "groups" / f"{digest('near', texts, code_digest(*DUPLICATES))}.npy"
     if file.is_file():
         known: IntArray = np.load(file, allow_pickle=False)
         return known

@@ -15,6 +15,8 @@ from flows.stages.evidence import corpus
 from pipeline.errors import GateClosed, Missing
 from pipeline.store import code_digest, digest, replace_file, write_json
 
+CODE = ("validators", "pipeline/consensus", "pipeline/evidence", "pipeline/statistics.py")
+DECIDING = ("validators", "pipeline/policy.py", "pipeline/report", "flows/summary.py")
 CHECK_LOG = "check-log"
 OUTPUTS = ("report.html", "report.json", "summary.json")
 
@@ -26,7 +28,7 @@ def check(
     from validators.check import run, settings_for, table
 
     settings = settings_for(place.project.checks)
-    key = digest("findings", consensus_key, evidence_key, settings, code_digest())
+    key = digest("findings", consensus_key, evidence_key, settings, code_digest(*CODE))
 
     def write(folder: Path) -> None:
         outcomes = run(corpus(place, consensus_key, evidence_key), settings, progress)
@@ -49,7 +51,7 @@ def decide(place: Place, consensus_key: str, evidence_key: str, findings_key: st
     planted = _planted(place)
     suite_text = [file.read_text() for file in sorted(suites.glob("*.yaml"))] if suites else []
     head = [place.project.name, place.project.template, str(place.project.source)]
-    key = digest("check", consensus_key, findings_key, action, suite_text, planted, head, code_digest())[:16]
+    key = digest("check", consensus_key, findings_key, action, suite_text, planted, head, code_digest(*DECIDING))[:16]
 
     def write(folder: Path) -> dict[str, Any]:
         return _write_check(place, folder, key, consensus_key, findings_key, action, suites, planted, evidence_key)
@@ -75,10 +77,9 @@ def _write_check(
     planted: dict[str, Any] | None,
     evidence_key: str,
 ) -> dict[str, Any]:
-    from validators.gate import evaluate_gate
-
     from pipeline.policy import decide as verdicts_of
     from pipeline.report import quality
+    from validators.gate import evaluate_gate
 
     tables = place.store.folder("consensus", consensus_key)
     for file in tables.glob("*.parquet"):

@@ -25,7 +25,9 @@ def evidence(place: Place, consensus_key: str, progress: Progress = quiet) -> st
     from pipeline.evidence.probabilities import out_of_sample
 
     model = place.project.model
-    key = digest("evidence", consensus_key, encoder_revision(model.name), model.max_length, code_digest())
+    key = digest(
+        "evidence", consensus_key, encoder_revision(model.name), model.max_length, code_digest("pipeline/evidence")
+    )
 
     def write(folder: Path) -> None:
         tables = place.store.folder("consensus", consensus_key)

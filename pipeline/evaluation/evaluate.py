@@ -22,6 +22,7 @@ from pipeline.training.train import rows_digest
 
 Progress = Callable[[int, int], None]
 
+CODE = ("pipeline/evaluation", "pipeline/training", "pipeline/evidence/encoder.py", "pipeline/evidence/embeddings.py")
 ADAPTER, BASE = "adapter", "base"
 RESERVED = (ADAPTER, BASE, "example_id", "label", "confidence")
 MIN_SLICE = 20  # with 20 examples the interval of an accuracy of 0.8 spans 34 points
@@ -56,7 +57,7 @@ def evaluate(
         "test_rows": digest(rows[["example_id", "text", "label", *slices]].astype(str).values.tolist()),
         "base_rows": rows_digest(base),
     }  # fmt: skip
-    key = digest(inputs, code_digest())
+    key = digest(inputs, code_digest(*CODE))
     if not store.has("evaluations", key):
         answers = _answers(store, adapter, rivals, base, list(rows["text"]), threads, progress)
         facts = adapter_manifest(store, adapter)

@@ -11,7 +11,7 @@ import orjson
 
 from pipeline.errors import TrainingError
 from pipeline.evidence.embeddings import encode
-from pipeline.evidence.encoder import Encoder, encoder_revision, load_encoder
+from pipeline.evidence.encoder import Encoder, encoder_revision, load_encoder, quiet
 from pipeline.store import Store
 from pipeline.training.probe import softmax
 from pipeline.types import FloatArray
@@ -45,7 +45,8 @@ def load_adapter(store: Store, adapter_id: str, *, threads: int | None = None) -
         )
     folder = store.folder("adapters", adapter_id)
     base = load_encoder(facts["model"], max_length=facts["settings"]["max_length"], threads=threads)
-    module = PeftModel.from_pretrained(base.module, folder).eval()
+    with quiet():
+        module = PeftModel.from_pretrained(base.module, folder).eval()
     head = load_file(folder / "head.safetensors")
     return Adapter(replace(base, module=module), head["weight"], head["bias"], tuple(facts["labels"]), facts)
 

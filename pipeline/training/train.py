@@ -21,6 +21,7 @@ from pipeline.evidence.encoder import (
     load_encoder,
     padding_id,
     plain_text,
+    quiet,
     tokenize,
     use_threads,
 )
@@ -31,6 +32,7 @@ from pipeline.training.probe import Probe, fit_probe
 from pipeline.training.settings import Settings, settings_for
 from pipeline.types import IntArray
 
+CODE = ("pipeline/training", "pipeline/evidence/encoder.py", "pipeline/evidence/embeddings.py")
 LABELS_FROM = ("cleaned", "uncleaned")
 PACKAGES = ("torch", "transformers", "peft", "datasets", "scikit-learn", "numpy", "safetensors")
 
@@ -77,7 +79,7 @@ def train(
         "version": version, "labels_from": labels_from, "labels": list(labels), "rows": rows_digest(rows),
         "model_revision": encoder_revision(model), "method": method, "settings": asdict(chosen), "seed": seed,
     }  # fmt: skip
-    key = digest(inputs, code_digest())
+    key = digest(inputs, code_digest(*CODE))
     if not store.has("adapters", key):
         start = (time.perf_counter(), time.process_time())
         used = use_threads(threads)
@@ -148,7 +150,8 @@ def _fit(
     from peft import get_peft_model
 
     encoder = load_encoder(model, max_length=settings.max_length, threads=threads)
-    module = get_peft_model(encoder.module, config)
+    with quiet():
+        module = get_peft_model(encoder.module, config)
     fitted = fit(
         module, probe, tokenized(encoder, data.train), tokenized(encoder, data.validation),
         padding=padding_id(encoder), settings=settings, seed=seed, progress=progress,

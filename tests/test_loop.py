@@ -1,0 +1,262 @@
+"""The loop on a file: killed between any two steps it loses nothing, and a second run does only what changed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from flows.place import Place, open_place
+from flows.stages import adapters, agreeing, checking, evidence, releasing, source
+from pipeline.label_studio.label_config import only, read_controls
+from pipeline.sample import make
+from pipeline.store import Store
+from pipeline.templates import template
+from pipeline.types import (
+    ANNOTATION_COLUMNS,
+    ANNOTATOR_COLUMNS,
+    CONSENSUS_COLUMNS,
+    FINDING_COLUMNS,
+    QUARANTINE_COLUMNS,
+    VERDICT_COLUMNS,
+)
+
+ROOT = Path(__file__).parents[1]
+SIZE = 240  # messages: enough for every check, and a training of seconds
+
+# The stages in a row; the process ends itself after the given number of them, as a kill would.
+DRIVER = """
+import os, sys
+from flows.place import open_place
+from flows.stages import adapters, agreeing, checking, evidence, releasing, source
+place, left = open_place(sys.argv[1]), int(sys.argv[2])
+def step(value):
+    global left
+    left -= 1
+    if left == 0:
+        os._exit(9)
+    return value
+found = step(source.sync(place))
+agreed = step(agreeing.consensus(place, found))
+known = step(evidence.evidence(place, agreed))
+checked = step(checking.check(place, agreed, known))
+run = step(checking.decide(place, agreed, known, checked))
+version = step(releasing.release(place, run))
+one = step(adapters.train(place, version, "cleaned"))
+other = step(adapters.train(place, version, "uncleaned"))
+evaluation = step(adapters.evaluate(place, version, one, other))
+step(adapters.promote(place, evaluation))
+"""
+STEPS = 10
+
+
+def sample_export(size: int, *, seed: int = 7) -> list[dict[str, Any]]:
+    """A Label Studio export of the template's sample with its planted faults."""
+    chosen = template("text_classification")
+    control = only(read_controls(chosen.label_config))
+    from pipeline.tasks import task_type
+
+    made = make(chosen.read_sample()[:size], task=task_type(chosen.task), control=control, seed=seed)
+    ids = {person["email"]: number for number, person in enumerate(made.people, start=1)}
+    tasks = []
+    for number, task in enumerate(made.tasks, start=1):
+        answers = [
+            {**one, "id": 100 * number + place, "completed_by": ids[one["completed_by"]], "updated_at": "2026-01-01"}
+            for place, one in enumerate(task["annotations"])
+        ]
+        tasks.append({"id": number, "project": 1, "data": task["data"], "annotations": answers})
+    return tasks
+
+
+def make_project(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "export.json").write_text(json.dumps(sample_export(SIZE)), encoding="utf-8")
+    settings = {
+        "name": "loop", "template": "text_classification", "source": "export.json", "slices": ["channel", "region", "plan"],
+        "data": {"split": "split"}, "training": {"settings": {"epochs": 1}},
+    }  # fmt: skip
+    (folder / "project.yaml").write_text(json.dumps(settings))
+    return folder
+
+
+def drive(folder: Path, stop_after: int) -> int:
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}  # one thread: the same adapter to the last bit
+    return subprocess.run([sys.executable, "-c", DRIVER, str(folder), str(stop_after)], cwd=ROOT, env=env).returncode
+
+
+def published(store: Store) -> dict[str, str]:
+    """Every published folder and log entry, with the digest of what it holds; times of making apart."""
+    found = {}
+    for manifest in sorted(store.root.glob("*/*/manifest.json")):
+        if manifest.parts[-3] in ("cache", "tmp"):
+            continue
+        body = json.loads(manifest.read_bytes())
+        files = {
+            name: facts["sha256"]
+            for name, facts in body["files"].items()
+            if name.endswith((".parquet", ".safetensors"))
+        }
+        found[f"{body['kind']}/{body['key']}"] = json.dumps(files, sort_keys=True)
+    for entry in sorted(store.root.glob("*/[0-9]*.json")):
+        body = {name: value for name, value in store.read(entry).items() if name not in ("created_at", "at")}
+        found[f"{entry.parent.name}/{entry.name}"] = json.dumps(body, sort_keys=True)
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_project(tmp_path_factory.mktemp("loop") / "undisturbed")
+    assert drive(folder, -1) == 0
+    return folder
+
+
+@pytest.mark.slow
+def test_a_run_killed_between_every_two_steps_ends_as_an_undisturbed_one(undisturbed: Path, tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "killed")
+    for stop in range(1, STEPS + 1):
+        assert drive(folder, stop) == 9
+    assert drive(folder, -1) == 0
+    assert published(open_place(folder).store) == published(open_place(undisturbed).store)
+    assert not list((folder / "store" / "tmp").iterdir())
+
+
+@pytest.mark.slow
+def test_a_second_run_publishes_nothing_new_and_rewrites_nothing(undisturbed: Path) -> None:
+    store = open_place(undisturbed).store
+    before = published(store)
+    stamps = {file: file.stat().st_mtime_ns for file in store.root.rglob("*") if file.is_file()}
+    assert drive(undisturbed, -1) == 0
+    assert published(store) == before
+    assert {file: file.stat().st_mtime_ns for file in store.root.rglob("*") if file.is_file()} == stamps
+
+
+@pytest.mark.slow
+def test_the_cache_may_be_deleted_and_the_version_id_stays(undisturbed: Path, tmp_path: Path) -> None:
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(undisturbed, folder)
+    for kind in ("cache", "evidence", "findings", "checks", "consensus"):
+        shutil.rmtree(folder / "store" / kind)
+    place = open_place(folder)
+    before = place.store.head("versions")
+    run_checks(place)
+    assert before is not None
+    assert releasing.release(place) == before["id"]
+    assert place.store.head("versions") == before
+
+
+def run_checks(place: Place) -> str:
+    agreed = agreeing.consensus(place, source.sync(place))
+    known = evidence.evidence(place, agreed)
+    return checking.decide(place, agreed, known, checking.check(place, agreed, known))
+
+
+def test_the_tables_have_their_documented_names_and_columns(undisturbed: Path) -> None:
+    columns = {
+        "examples": ("example_id", "data", "split", "channel", "region", "plan"), "annotations": ANNOTATION_COLUMNS,
+        "consensus": CONSENSUS_COLUMNS, "annotators": ANNOTATOR_COLUMNS, "findings": FINDING_COLUMNS,
+        "verdicts": VERDICT_COLUMNS, "quarantine": QUARANTINE_COLUMNS,
+    }  # fmt: skip
+    for name, wanted in columns.items():
+        assert set(wanted) <= set(pd.read_parquet(undisturbed / f"{name}.parquet").columns), name
+    summary = json.loads((undisturbed / "summary.json").read_text())
+    assert summary == json.loads((undisturbed / "report.json").read_text())
+    assert {"counts", "agreement", "checks", "gate", "environment", "verdicts"} <= set(summary)
+    assert "default-src 'none'" in (undisturbed / "report.html").read_text()
+    readme = (ROOT / "README.md").read_text()
+    for name, wanted in columns.items():
+        assert f"`{name}.parquet`" in readme
+        assert all(column in readme for column in wanted[:3])
+
+
+def test_no_test_example_is_trained_on_and_none_of_its_copies(undisturbed: Path) -> None:
+    place = open_place(undisturbed)
+    version, rows = adapters.training_rows(place, None, "cleaned")
+    test = version.rows[version.rows["split"] == "test"]
+    assert len(test) > 20
+    assert not set(rows["example_id"]) & set(test["example_id"])
+    assert not {text.casefold() for text in rows["text"]} & {text.casefold() for text in test["text"]}
+
+
+@pytest.mark.slow
+def test_a_new_answer_changes_the_version_by_that_row_and_keeps_the_test_split(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    from pipeline.versions.commit import read
+    from pipeline.versions.diff import diff
+
+    folder = tmp_path / "next"
+    shutil.copytree(undisturbed, folder)
+    tasks = json.loads((folder / "export.json").read_text())
+    place = open_place(folder)
+    first = read(place.store)
+    kept = first.rows[(first.rows["verdict"] == "keep") & (first.rows["split"] == "train")].iloc[0]
+    task = next(task for task in tasks if task["id"] == kept["example_id"])
+    other = next(label for label in first.labels if json.dumps(label) != kept["answer"])
+    for answer in task["annotations"]:
+        answer["result"][0]["value"]["choices"] = [other]
+        answer["updated_at"] = "2026-02-02"
+    tasks.append(
+        {
+            "id": 9001,
+            "data": {**task["data"], "text": "Wholly new: does the teal kettle whistle?"},
+            "annotations": task["annotations"],
+        }
+    )
+    (folder / "export.json").write_text(json.dumps(tasks))
+    releasing.release(place, run_checks(place))
+    second = read(place.store)
+    found = diff(first, second)
+    assert second.manifest["parent"] == first.id
+    assert 9001 in found["added"]
+    assert {"example_id": int(kept["example_id"]), "from": json.loads(kept["answer"]), "to": other} in found[
+        "relabelled"
+    ]
+    assert set(second.rows.loc[second.rows["split"] == "test", "example_id"]) == set(
+        first.rows.loc[first.rows["split"] == "test", "example_id"]
+    )
+
+
+def test_a_check_that_crashes_closes_the_gate_and_nothing_is_released(tmp_path: Path) -> None:
+    broken = tmp_path / "validators"
+    import shutil
+
+    shutil.copytree(ROOT / "validators", broken)
+    for name in ("pipeline", "flows", "annotation_templates"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (broken / "broken.py").write_text(
+        "from validators.check import Report, check\n"
+        "@check('broken', 'Does a crash close the gate?', subject='corpus')\n"
+        "def broken(corpus) -> Report:\n    return 1 / 0\n"
+    )
+    folder = make_project(tmp_path / "project")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
+
+    def assay(*arguments: str) -> tuple[int, dict[str, Any]]:
+        code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from flows.cli import run; sys.exit(run())"
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code, str(tmp_path), *arguments, "--json"],
+            capture_output=True,
+            text=True,
+            env=env,
+        )
+        return done.returncode, json.loads(done.stdout)
+
+    code, run = assay("check", str(folder))
+    assert code == 1
+    outcome = next(item for item in run["checks"] if item["check"] == "broken")
+    assert outcome["status"] == "crashed"
+    assert "ZeroDivisionError" in outcome["reason"]
+    assert "broken.py:4" in outcome["reason"]
+    assert not run["gate"]["open"]
+    code, said = assay("release", str(folder))
+    assert code == 1
+    assert "gate is closed" in said["error"]
+    assert not (folder / "store" / "versions").exists()
