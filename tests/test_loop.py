@@ -26,7 +26,7 @@ from pipeline.types import (
 )
 
 ROOT = Path(__file__).parents[1]
-SIZE = 240  # messages: enough for every check, and a training of seconds
+SIZE = 320  # messages: enough for every check, and a training of seconds
 
 # The stages in a row; the process ends itself after the given number of them, as a kill would.
 DRIVER = """
