@@ -283,11 +283,15 @@ def test_a_folder_of_suites_that_is_not_there_is_an_error_that_names_it(tmp_path
 
 
 def test_a_parameter_that_is_not_given_closes_the_gate_unless_the_expectation_is_optional(tmp_path: Path) -> None:
+    assert blocking(evaluate_gate(good()), "examples")[0]["observed"] == "labels was not given"
     kwargs = {"column": "label", "value_set": {"$PARAMETER": "labels"}}
-    entry = {"type": "expect_column_values_to_be_in_set", "kwargs": kwargs}
-    found = evaluate_gate(good(), suites=own(tmp_path, entry, name="examples"))
-    assert blocking(found, "examples")[0]["observed"] == "labels was not given"
-    assert evaluate_gate(good()).open
+    entry = {"type": "expect_column_values_to_be_in_set", "kwargs": kwargs, "meta": {"meaning": "x", "optional": True}}
+    assert evaluate_gate(good(), suites=own(tmp_path, entry, name="examples")).open
+
+
+def test_a_parameter_may_be_a_tuple() -> None:
+    assert evaluate_gate(good(), parameters={"labels": tuple(LABELS)}).open
+    assert not evaluate_gate(good(), parameters={"labels": ("refund",)}).open
 
 
 @settings(max_examples=15, deadline=None)

@@ -40,6 +40,7 @@ def evaluate_gate(
     empty or its parameter is not given. ConfigError if the folder does not exist.
     """
     files = _files(suites)
+    given = {name: list(value) if isinstance(value, tuple) else value for name, value in (parameters or {}).items()}
     items: list[Item] = []
     for name in sorted({*files, *tables}):
         if name not in tables:
@@ -47,7 +48,7 @@ def evaluate_gate(
         elif name not in files:
             items.append(_closed(name, "no suite says what must hold for this table"))
         else:
-            items += _evaluate(name, files[name], tables[name], dict(parameters or {}))
+            items += _evaluate(name, files[name], tables[name], given)
     return Gate("version", bool(items) and all(item["passed"] for item in items), items)
 
 
