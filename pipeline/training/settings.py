@@ -8,18 +8,24 @@ from typing import Any, get_type_hints
 
 from pipeline.errors import TrainingError, unknown
 
+# How the defaults were found: on validation and held-out rows cut from the *training* files of TREC, SST-2 and banking77
+# (560 to 2,000 texts, 2 seeds), MiniLM, all-linear LoRA, head started from the probe. Rates from 5e-4 to 2e-3 with 3 to 6
+# epochs end within 2 points of each other, 2e-3 with 3 epochs among the best (TREC 0.89 where the probe has 0.74 to 0.75,
+# SST-2 0.81 and 0.78) and the cheapest. The head's rate (1e-3 to 3e-2) and LoRA dropout (0 to 0.2) made no difference
+# that could be seen; without dropout a step costs a quarter less.
+
 
 @dataclass(frozen=True)
 class Settings:
     rank: int = 8
     alpha: int = 16
-    dropout: float = 0.05
-    epochs: int = 4
-    learning_rate: float = 1e-3
-    head_learning_rate: float = 1e-2
+    dropout: float = 0.0  # LoRA's own; the base model's dropout is on while training
+    epochs: int = 3
+    learning_rate: float = 2e-3
+    head_learning_rate: float = 1e-3
     tokens_per_batch: int = 512
     max_length: int = 128
-    patience: int = 2  # epochs without a better validation loss before training stops
+    patience: int = 3  # epochs without a better validation loss before training stops; 2 gave up early on SST-2
     warmup: float = 0.1  # share of the steps in which the learning rate rises; it falls linearly after that
 
 
