@@ -249,7 +249,7 @@ def test_without_test_rows_it_says_what_to_do(
     evaluated: tuple[Store, str, str, pd.DataFrame, pd.DataFrame],
 ) -> None:
     store, adapter, _, test, base = evaluated
-    with pytest.raises(TrainingError, match="test split is empty.*release"):
+    with pytest.raises(TrainingError, match=r"test split is empty.*release"):
         evaluate(store, adapter=adapter, rows=test.head(0), base=base)
 
 

@@ -112,7 +112,7 @@ def test_the_champion_is_not_promoted_again() -> None:
 
 
 def test_a_comparison_without_the_champion_decides_nothing() -> None:
-    with pytest.raises(TrainingError, match="champion.*evaluate again"):
+    with pytest.raises(TrainingError, match=r"champion.*evaluate again"):
         decide(evaluation(60, 20, 600), champion="somebody", **RULES)
 
 

@@ -209,7 +209,7 @@ def nothing_published(store: Store) -> bool:
 
 def test_one_label_cannot_be_trained(tmp_path: Path) -> None:
     rows = sample_rows()
-    with pytest.raises(TrainingError, match="only the label 'order_status'.*at least 2"):
+    with pytest.raises(TrainingError, match=r"only the label 'order_status'.*at least 2"):
         run(Store(tmp_path), rows[rows["label"] == "order_status"])
     assert nothing_published(Store(tmp_path))
 
@@ -225,7 +225,7 @@ def test_a_label_outside_the_configuration_is_named(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_and_publishes_nothing(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="diverged.*learning_rate"):
+    with pytest.raises(TrainingError, match=r"diverged.*learning_rate"):
         run(Store(tmp_path), sample_rows(60, 0), settings={"learning_rate": 1e30, "epochs": 3, "max_length": 16})
     assert nothing_published(Store(tmp_path))
 
