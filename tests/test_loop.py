@@ -260,3 +260,35 @@ def test_a_check_that_crashes_closes_the_gate_and_nothing_is_released(tmp_path: 
     assert code == 1
     assert "gate is closed" in said["error"]
     assert not (folder / "store" / "versions").exists()
+
+
+def test_log_diff_trace_and_report_tell_what_happened(undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from flows.cli import run
+
+    def said(*arguments: str) -> dict[str, Any]:
+        assert run([*arguments, "--json"]) == 0
+        body: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return body
+
+    (version,) = said("log", str(undisturbed))["versions"]
+    assert version["number"] == 1
+    same = said("diff", "1", version["id"], "--project", str(undisturbed))
+    assert (same["added"], same["removed"], same["changed_rows"]) == ([], [], 0)
+    verdicts = pd.read_parquet(undisturbed / "verdicts.parquet")
+    splits = pd.read_parquet(undisturbed / "examples.parquet").set_index("example_id")["split"]
+    kept = next(int(row) for row in verdicts[verdicts["verdict"] == "keep"]["example_id"] if splits[row] == "train")
+    story = said("trace", str(kept), "--project", str(undisturbed))
+    assert [item["answer"] for item in story["annotations"]]
+    assert story["consensus"][0]["answer"] == story["versions"][0]["answer"]
+    assert len(story["versions"][0]["adapters"]) == 2  # trained on the cleaned and on the uncleaned labels
+    doubted = int(verdicts[verdicts["verdict"] != "keep"]["example_id"].iloc[0])
+    assert any(item["flagged"] for item in said("trace", str(doubted), "--project", str(undisturbed))["findings"])
+    assert said("report", str(undisturbed))["report"].endswith("report.html")
+    assert run(["trace", "987654", "--project", str(undisturbed)]) == 2
+    for command in (["log"], ["report"], ["check"], ["evaluate"], ["promote"]):
+        run([*command, str(undisturbed)])
+    run(["trace", str(doubted), "--project", str(undisturbed)])
+    shown = capsys.readouterr().out
+    assert version["id"] in shown
+    assert "95 %" in shown
+    assert "\x1b" not in shown.replace("\x1b[1m", "").replace("\x1b[0m", "")
