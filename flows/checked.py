@@ -18,6 +18,7 @@ from pipeline import config
 from pipeline.config import Data, Project
 from pipeline.errors import ConfigError
 from pipeline.templates import template as read_template
+from pipeline.types import SPLITS
 
 
 def place_for(
@@ -55,20 +56,21 @@ def place_for(
     except ValueError as error:
         raise ConfigError(f"The options do not fit: {error}") from error
     xml = label_config.read_text(encoding="utf-8") if label_config else None
-    return _keep(folder, project, xml, guess_slices=not exists and not slices)
+    return _keep(folder, project, xml, guess=not exists)
 
 
-def _keep(folder: Path, project: Project, xml: str | None, *, guess_slices: bool) -> Place:
+def _keep(folder: Path, project: Project, xml: str | None, *, guess: bool) -> Place:
     place = open_project(folder, project, xml)
     if project.source is not None:
         parsed = parse_source(place, f"file:{place.source_file}")
-        if guess_slices:
+        if guess:  # a new project: slices and splits that are in the data without being named
             wanted = read_template(project.template).slices
-            datas = [orjson.loads(data) for data in parsed.examples["data"].head(100)]
+            datas = [orjson.loads(data) for data in parsed.examples["data"]]
             there = [name for name in wanted if all(name in data for data in datas)]
-            split = "split" if any("split" in data for data in datas) else None
+            declared = {str(data.get("split") or "") for data in datas}
+            split = "split" if declared & set(SPLITS) and declared <= {"", *SPLITS} else None
             data = Data(**{**project.data.model_dump(), "split": split})
-            project = project.model_copy(update={"slices": there, "data": data})
+            project = project.model_copy(update={"slices": project.slices or there, "data": data})
             place = open_project(folder, project, xml)
             parse_source(place, f"file:{place.source_file}")
         xml = xml or _own_config(place, parsed.control)

@@ -147,7 +147,8 @@ def _example(
 ) -> tuple[Any, ...]:
     data = record["data"]
     if control.field not in data:
-        raise ValueError(f"the data field {control.field!r} is missing (it has {', '.join(map(str, data)) or 'none'})")
+        has = ", ".join(map(str, data)) or "none"
+        raise ValueError(f"the data field {control.field!r} is missing (it has {has}; --text-field names another)")
     text = _clean(task.text(data, control))
     number = record.get("id", position + 1)
     if not isinstance(number, int):
