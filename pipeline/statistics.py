@@ -118,25 +118,36 @@ def stratified_excess(
     """How much larger `values` are inside a group than outside it, among rows of the same stratum.
 
     values: (n, K). stratum, group: (n,), group from 0 to groups - 1. Returns (difference of means (groups, K), weighted as
-    Mantel and Haenszel do; z (groups, K) from the exact variance under exchange of rows within a stratum). NaN where a
-    group shares no stratum with the others. The normal approximation wants some ten rows a group.
+    Mantel and Haenszel do; z (groups, K)). NaN where a group shares no stratum with the others. z takes the larger of two
+    variances: under exchange of rows within a stratum, and with a variance of its own inside and outside (Welch), as where
+    a group is harder to label for everybody. The normal approximation wants some ten rows a group.
     Source: Mantel (1963); as a measure of differential item functioning: Dorans and Holland (1993).
     """
     _, level = np.unique(stratum, return_inverse=True)
-    cells = np.zeros((groups, level.max(initial=0) + 1))
-    np.add.at(cells, (group, level), 1.0)
-    size, total, square = cells.sum(0), *(np.zeros((cells.shape[1], values.shape[1])) for _ in range(2))
-    np.add.at(total, level, values)
-    mean = total / np.maximum(size, 1)[:, None]
-    np.add.at(square, level, (values - mean[level]) ** 2)
-    inside = np.zeros((groups, values.shape[1]))
-    np.add.at(inside, group, values)
-    weight = cells * (size - cells) / np.maximum(size, 1)
-    excess, variance = inside - cells @ mean, weight @ (square / np.maximum(size - 1, 1)[:, None])
+    shape = (groups, int(level.max(initial=-1)) + 1)
+    inside, (sums, squares) = np.zeros(shape), np.zeros((2, *shape, values.shape[1]))
+    np.add.at(inside, (group, level), 1.0)
+    np.add.at(sums, (group, level), values)
+    np.add.at(squares, (group, level), values**2)
+    size, total, square = inside.sum(0), sums.sum(0), squares.sum(0)
+    outside = size - inside
+    weight = inside * outside / np.maximum(size, 1)
+    excess = sums.sum(1) - inside @ (total / np.maximum(size, 1)[:, None])
+    own = _variance(sums, squares, inside) / np.maximum(inside, 1)[..., None]
+    rest = _variance(total - sums, square - squares, outside) / np.maximum(outside, 1)[..., None]
+    apart = np.einsum("gl,glk->gk", weight**2, own + rest)
+    variance = np.maximum(weight @ _variance(total, square, size), apart)
     with np.errstate(invalid="ignore", divide="ignore"):
         difference: Array = np.where(weight.sum(1) > 0, excess.T / weight.sum(1), np.nan).T
         z: Array = np.where(variance > 1e-12, excess / np.sqrt(variance), np.nan)
     return difference, z
+
+
+def _variance(sums: Array, squares: Array, n: Array) -> Array:
+    """Sample variances from sums (…, K) and sums of squares over n (…) rows; 0 for a single row."""
+    n = n[..., None]
+    result: Array = np.where(n > 1, np.maximum(squares - sums**2 / np.maximum(n, 1), 0) / np.maximum(n - 1, 1), 0.0)
+    return result
 
 
 def bootstrap(

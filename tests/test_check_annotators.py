@@ -107,6 +107,31 @@ def test_a_group_with_other_labels_is_no_bias() -> None:
     assert not named(annotators.run(made))
 
 
+def test_a_group_that_is_hard_to_label_for_everybody_is_no_bias() -> None:
+    """In the south all four say "complaint" at random for three in ten. Measured: nobody named in 40 runs; in 3 of 40 if the
+    spread inside and outside the group is taken to be the same, in most if the others' answers are not subtracted."""
+    people = {f"person {i}": (harsher("complaint", "region", "south", 0.3, 0.93), 20.0) for i in range(4)}
+    for seed in range(8):
+        report = annotators.run(simulated(seed, people))
+        assert not [row for row in report.facts["bias"] if row["flagged"]], seed
+
+
+@pytest.mark.parametrize("each", [2, 3])
+def test_the_echo_of_one_persons_bias_in_the_others_is_not_held_against_them(each: int) -> None:
+    """Two groups, few answers an example: where one person says "refund" too often, the others look too reluctant. Measured
+    over 10 runs: without taking echoes back, 3 (two answers) or 13 (three answers) flags on others."""
+    for seed in range(10):
+        random = np.random.default_rng(seed)
+        truth = [str(label) for label in random.choice(LABELS[:3], 600)]
+        examples = examples_table(["x"] * 600, {"region": [str(name) for name in random.choice(["north", "south"], 600)]})
+        people = {f"person {i}": (careful(0.93, LABELS[:3]), 20.0) for i in range(4)}
+        people["harsh"] = (harsher("refund", "region", "south", 0.5, 0.93, LABELS[:3]), 20.0)
+        answers = answer_all(truth, examples, people, seed=seed, each=each)
+        made = corpus(examples, answers, labels=LABELS[:3], slices=("region",), consensus=consensus_table(truth))
+        flagged = [row for row in annotators.run(made).facts["bias"] if row["flagged"]]
+        assert [(row["annotator"], row["group"], row["label"]) for row in flagged] == [("harsh", "south", "refund")], seed
+
+
 def test_a_long_run_of_one_answer_that_the_others_do_not_share_is_named() -> None:
     made = simulated(1, {f"person {i}": (careful(0.93), 20.0) for i in range(4)})
     mine = made.annotations.index[made.annotations["annotator"] == "person 2"][100:130]

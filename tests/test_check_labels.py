@@ -86,6 +86,15 @@ def test_an_uncertain_consensus_is_doubted_more_than_a_certain_one() -> None:
     assert (tables[0] > tables[1]).all()
 
 
+def test_nothing_is_flagged_that_model_and_annotators_together_still_favour() -> None:
+    """Labels hard to tell apart, annotators nearly sure: cleanlab alone would flag more."""
+    made, _ = planted(spread=3.0, confidence=0.97)
+    table = label_errors.run(made).findings
+    assert table["flagged"].any()
+    assert (table.loc[table["flagged"], "severity"] > 0.5).all()
+    assert table["flagged"].sum() == (table["severity"] > 0.5).sum()
+
+
 def test_a_class_with_four_examples_is_not_judged_and_is_counted() -> None:
     made, _ = planted(share=0.0)
     answers = made.consensus["answer"].where(made.consensus.index >= 4, orjson.dumps("other").decode())
