@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.errors import Conflict, TrainingError
 from pipeline.evaluation import promotion
-from pipeline.evaluation.metrics import paired_difference
+from pipeline.evaluation.evaluate import ADAPTER, BASE, compare
+from pipeline.evaluation.metrics import Answers, paired_difference
 from pipeline.evaluation.promotion import champion, decide, promote
 from pipeline.store import Store, write_json
 
@@ -189,7 +194,61 @@ def test_two_challengers_judged_against_the_same_champion_cannot_both_win(tmp_pa
         run(store, "e2")
     late = decide(evaluation(40, 5, 400, adapter="two"), champion=None, **RULES)  # judged before "one" had won
     with pytest.raises(Conflict, match="evaluate again"):
-        promotion._record(store, "e2", "two", late, RULES)
+        promotion._record(store, "e2", "two", late, RULES, seat=0)
     found = champion(store)
     assert found is not None
     assert found["adapter"] == "one"
+
+
+def test_of_challengers_that_are_promoted_at_the_same_moment_one_wins_and_the_others_are_told(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    keys = [published(store, f"e{at}", evaluation(40, 5, 400, adapter=f"a{at}")) for at in range(8)]
+    start = Barrier(len(keys))
+
+    def challenge(key: str) -> bool:
+        start.wait()
+        try:
+            return bool(run(store, key)["promote"])
+        except (Conflict, TrainingError):  # somebody was first: at the last moment, or before it was judged
+            return False
+
+    with ThreadPoolExecutor(len(keys)) as pool:
+        won = [key for key, promoted in zip(keys, pool.map(challenge, keys), strict=True) if promoted]
+    found = champion(store)
+    assert found is not None
+    assert found["number"] == 1
+    assert won in ([found["evaluation"]], [])  # []: it lost the race for the number in the other log, and runs again
+    assert run(store, found["evaluation"])["adapter"] == found["adapter"]
+    assert [store.read(entry)["adapter"] for entry in store.entries(promotion.PROMOTIONS)] == [found["adapter"]]
+
+
+def test_an_adapter_that_lost_its_place_and_won_it_back_is_challenged_anew(tmp_path: Path) -> None:
+    """The second challenge rests on the same evaluation beside the same champion, but it is not the old decision."""
+    store = Store(tmp_path)
+    run(store, published(store, "e1", evaluation(40, 5, 400, adapter="old")))
+    over = published(store, "e2", evaluation(40, 5, 400, against="champion"))
+    back = published(store, "e3", evaluation(40, 5, 400, adapter="old", against="champion") | {"others": {"champion": "new"}})
+    for number, (key, adapter) in enumerate([(over, "new"), (back, "old"), (over, "new"), (back, "old")], start=2):
+        assert run(store, key)["promote"]
+        found = champion(store)
+        assert found is not None
+        assert (found["adapter"], found["number"]) == (adapter, number)
+
+
+def test_the_decision_reads_what_the_comparison_writes(tmp_path: Path) -> None:
+    """400 examples; the adapter is right on 360, the base model on the first 320 of those; in the islands it is far worse."""
+    gold = ["a", "b"] * 200
+    wrong = ["b", "a"] * 200
+    rows = pd.DataFrame({"label": gold, "region": ["north"] * 360 + ["islands"] * 40})
+    answers = {
+        ADAPTER: Answers(gold[:360] + wrong[360:], np.ones(400, dtype=np.float32)),
+        BASE: Answers(gold[:320] + wrong[320:360] + gold[360:380] + wrong[380:], np.ones(400, dtype=np.float32)),
+    }
+    body = compare(rows, answers, slices=("region",), min_slice=20, seed=0, known=("a", "b"))
+    store = Store(tmp_path)
+    record = run(store, published(store, "e1", {"adapter": "new", "others": {}, **body}))
+    assert {reason["rule"]: reason["passed"] for reason in record["reasons"]} == {
+        "not_worse_than_base": True, "slice region islands": False, "slice region north": True,
+    }  # fmt: skip
+    assert not record["promote"]
+    assert champion(store) is None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +25,8 @@ from pipeline.training.train import train
 
 SAMPLE = Path(__file__).parent.parent / "annotation_templates" / "text_classification" / "sample.jsonl"
 LABELS = ("cancel_order", "damaged_item", "order_status", "return_refund")
-QUICK = {"epochs": 2, "learning_rate": 4e-3, "max_length": 32}  # quick on a busy machine, not good
+LENGTH = 20  # tokens
+QUICK = {"epochs": 2, "learning_rate": 4e-3, "max_length": LENGTH}  # quick on a busy machine, not good
 
 
 def sample_rows(train_rows: int = 80, validation_rows: int = 30) -> pd.DataFrame:
@@ -31,6 +35,11 @@ def sample_rows(train_rows: int = 80, validation_rows: int = 30) -> pd.DataFrame
     rows = rows[rows["label"].isin(LABELS)].sample(train_rows + validation_rows, random_state=0, ignore_index=True)
     rows.insert(0, "example_id", np.arange(len(rows)))
     return rows.assign(split=["train"] * train_rows + ["validation"] * validation_rows)
+
+
+def held_out(rows: int = 100) -> pd.DataFrame:
+    """Rows that are not among the 110 of `sample_rows()`."""
+    return sample_rows(110, rows).query("split == 'validation'")
 
 
 def run(store: Store, rows: pd.DataFrame, **changed: object) -> str:
@@ -57,7 +66,7 @@ def test_the_folder_loads_with_plain_peft_and_gives_the_published_answers(traine
     texts = sample_rows()["text"].tolist()[:20]
     labels, probabilities = predict(store, adapter, texts, threads=1)
     module = PeftModel.from_pretrained(AutoModel.from_pretrained(model_folder("minilm")), folder).eval()
-    encoder, head = load_encoder("minilm", max_length=32), load_file(folder / "head.safetensors")
+    encoder, head = load_encoder("minilm", max_length=LENGTH), load_file(folder / "head.safetensors")
     with torch.inference_mode():
         vectors = forward(module, tokenize(encoder, texts), padding_id(encoder)).numpy()
     expected = softmax(vectors @ head["weight"].T + head["bias"])
@@ -66,13 +75,25 @@ def test_the_folder_loads_with_plain_peft_and_gives_the_published_answers(traine
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
-def test_training_moves_the_answers_away_from_the_probe_and_towards_the_labels(trained: tuple[Store, str]) -> None:
+def test_training_moves_the_answers_away_from_the_probe_and_towards_the_labels(
+    trained: tuple[Store, str],
+) -> None:
     store, adapter = trained
     curve = adapter_manifest(store, adapter)["curve"]
     assert curve[-1]["train_loss"] < curve[1]["train_loss"]
     rows = sample_rows().query("split == 'train'")
     labels, _ = predict(store, adapter, rows["text"].tolist(), threads=1)
     assert (np.array(labels) == rows["label"].to_numpy()).mean() > 0.9
+
+
+def test_the_adapter_answers_texts_that_it_never_saw_far_better_than_chance(
+    trained: tuple[Store, str],
+) -> None:
+    store, adapter = trained
+    rows = held_out()
+    assert not set(rows["text"]) & set(sample_rows()["text"])
+    labels, _ = predict(store, adapter, rows["text"].tolist(), threads=1)
+    assert (np.array(labels) == rows["label"].to_numpy()).mean() > 0.5  # by chance 0.25, with a standard error of 0.04
 
 
 def test_the_chosen_epoch_is_never_worse_than_the_probe_on_validation(trained: tuple[Store, str]) -> None:
@@ -85,12 +106,12 @@ def test_the_chosen_epoch_is_never_worse_than_the_probe_on_validation(trained: t
 def test_the_published_weights_are_those_of_the_best_epoch(tmp_path: Path) -> None:
     """A far too high rate makes every epoch worse than the probe: then the probe's own answers must come out."""
     store, rows = Store(tmp_path), sample_rows()
-    adapter = run(store, rows, settings={"epochs": 3, "patience": 1, "learning_rate": 0.3, "max_length": 32})
+    adapter = run(store, rows, settings={"epochs": 3, "patience": 1, "learning_rate": 0.3, "max_length": LENGTH})
     facts = adapter_manifest(store, adapter)
     assert facts["best_epoch"] == 0
     assert len(facts["curve"]) == 2  # stopped after one epoch without gain
     texts = rows["text"].tolist()
-    vectors = embed(store, "minilm", texts, max_length=32, threads=1)
+    vectors = embed(store, "minilm", texts, max_length=LENGTH, threads=1)
     y = pd.Categorical(rows["label"], categories=list(LABELS)).codes.astype(np.int64)
     kept = (rows["split"] == "train").to_numpy()
     probe = fit_probe(vectors[kept], y[kept], 4, validation=(vectors[~kept], y[~kept]))
@@ -131,6 +152,21 @@ def test_the_same_inputs_give_the_same_bytes_whatever_the_order_of_the_rows(
         assert sha256(again.folder("adapters", adapter) / name) == sha256(store.folder("adapters", adapter) / name)
 
 
+def test_only_the_seed_moves_the_bytes_and_not_what_is_in_the_cache(tmp_path: Path) -> None:
+    """The last bits of a cached vector depend on what it was once computed with; the adapter's may not."""
+    rows, once = sample_rows(24, 0), {"settings": {"epochs": 1, "max_length": 16}}
+    fresh, warm = Store(tmp_path / "fresh"), Store(tmp_path / "warm")
+    for text in rows["text"]:
+        embed(warm, "minilm", [text], max_length=16, threads=1)
+    folders = [
+        store.folder("adapters", run(store, rows, seed=seed, **once))
+        for store, seed in ((fresh, 0), (warm, 0), (fresh, 1))
+    ]
+    for name in ("adapter_model.safetensors", "head.safetensors"):
+        one, same, other = (sha256(folder / name) for folder in folders)
+        assert one == same != other
+
+
 def test_training_leaves_the_caller_s_random_state_alone(trained: tuple[Store, str], tmp_path: Path) -> None:
     import torch
 
@@ -144,8 +180,10 @@ def test_training_leaves_the_caller_s_random_state_alone(trained: tuple[Store, s
 def test_what_is_published_is_returned_without_training(trained: tuple[Store, str]) -> None:
     store, adapter = trained
     calls: list[tuple[int, int]] = []
+    written = {file: file.stat().st_mtime_ns for file in store.folder("adapters", adapter).iterdir()}
     assert run(store, sample_rows(), progress=lambda done, total: calls.append((done, total))) == adapter
     assert calls == []
+    assert {file: file.stat().st_mtime_ns for file in store.folder("adapters", adapter).iterdir()} == written
 
 
 def test_everything_that_determines_an_adapter_is_in_its_id(tmp_path: Path) -> None:
@@ -176,13 +214,13 @@ def test_without_validation_rows_all_epochs_run_and_the_manifest_says_so(tmp_pat
 
 
 def test_a_label_without_training_rows_is_named_and_never_answered(tmp_path: Path) -> None:
-    store, rows = Store(tmp_path), sample_rows(60, 20)
+    store, rows = Store(tmp_path), sample_rows(32, 12)
     rows = rows[(rows["label"] != LABELS[1]) | (rows["split"] == "validation")]
     adapter = run(store, rows)
     facts = adapter_manifest(store, adapter)
     assert facts["absent_labels"] == [LABELS[1]]
     assert any("left out" in note for note in facts["notes"])
-    labels, probabilities = predict(store, adapter, sample_rows()["text"].tolist(), threads=1)
+    labels, probabilities = predict(store, adapter, sample_rows(32, 12)["text"].tolist(), threads=1)
     assert LABELS[1] not in labels
     assert probabilities[:, 1].max() < 1e-6
 
@@ -190,14 +228,14 @@ def test_a_label_without_training_rows_is_named_and_never_answered(tmp_path: Pat
 def test_blank_texts_are_left_out_of_training_and_answered_without_evidence(tmp_path: Path) -> None:
     store, rows = Store(tmp_path), sample_rows(40, 0)
     rows.loc[:4, "text"] = "  "
-    adapter = run(store, rows)
+    adapter = run(store, rows, settings={"epochs": 1, "max_length": 16})
     assert adapter_manifest(store, adapter)["counts"]["blank"] == 5
     _, probabilities = predict(store, adapter, ["", "Where is my parcel?"], threads=1)
     assert np.allclose(probabilities[0], softmax(load_adapter(store, adapter).bias[None])[0])
 
 
 def test_two_labels_are_enough(tmp_path: Path) -> None:
-    store, rows = Store(tmp_path), sample_rows(80, 30)
+    store, rows = Store(tmp_path), sample_rows(50, 20)
     rows = rows[rows["label"].isin(LABELS[:2])]
     labels, _ = predict(store, run(store, rows, labels=LABELS[:2]), rows["text"].tolist(), threads=1)
     assert (np.array(labels) == rows["label"].to_numpy()).mean() > 0.8
@@ -226,7 +264,65 @@ def test_a_label_outside_the_configuration_is_named(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite_stops_and_publishes_nothing(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"diverged.*learning_rate"):
-        run(Store(tmp_path), sample_rows(60, 0), settings={"learning_rate": 1e30, "epochs": 3, "max_length": 16})
+        run(
+            Store(tmp_path),
+            sample_rows(60, 0),
+            settings={"learning_rate": 1e30, "epochs": 3, "max_length": 16},
+        )
+    assert nothing_published(Store(tmp_path))
+
+
+def test_a_last_step_that_spoils_the_weights_is_noticed_without_validation_rows(tmp_path: Path) -> None:
+    """One step in all: its loss is fine, and no other follows that would not be."""
+    one_step = {"learning_rate": 1e20, "epochs": 1, "max_length": 16, "tokens_per_batch": 4096}
+    with pytest.raises(TrainingError, match=r"diverged.*learning_rate"):
+        run(Store(tmp_path), sample_rows(40, 0), settings=one_step)
+    assert nothing_published(Store(tmp_path))
+
+
+KILLED = """
+import os, pathlib, sys
+import pandas as pd
+from pipeline.store import Store
+from pipeline.training.train import train
+
+def kill(done, total):
+    if done > total / 2:
+        os._exit(9)
+
+rows = pd.read_parquet(sys.argv[2])
+train(
+    Store(pathlib.Path(sys.argv[1])), rows=rows, labels=tuple(sys.argv[3:]), version="v1", labels_from="cleaned",
+    settings={"epochs": 2, "max_length": 16, "tokens_per_batch": 128}, threads=1, progress=kill,
+)
+"""
+
+
+def test_a_killed_training_leaves_nothing_visible_and_the_next_try_succeeds(tmp_path: Path) -> None:
+    store, rows, file = Store(tmp_path / "store"), sample_rows(24, 0), tmp_path / "rows.parquet"
+    rows.to_parquet(file)
+    command = [sys.executable, "-c", KILLED, str(store.root), str(file), *LABELS]
+    killed = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
+    assert killed.returncode == 9, killed.stderr
+    assert nothing_published(store)
+    adapter = run(store, rows, settings={"epochs": 2, "max_length": 16, "tokens_per_batch": 128})
+    assert predict(store, adapter, ["Where is my parcel?"], threads=1)[1].shape == (1, 4)
+    assert [path.name for path in (store.root / "adapters").iterdir()] == [adapter]
+
+
+def test_a_text_of_ten_thousand_words_is_cut_and_not_refused(tmp_path: Path) -> None:
+    store, rows = Store(tmp_path), sample_rows(24, 0)
+    long = " ".join(["parcel"] * 10_000)
+    rows.loc[0, "text"] = long
+    adapter = run(store, rows, settings={"epochs": 1, "max_length": 16})
+    _, probabilities = predict(store, adapter, [long, " ".join(["parcel"] * 14)], threads=1)
+    assert np.allclose(probabilities[0], probabilities[1], atol=1e-6)  # 14 words and the two tokens around them
+
+
+def test_a_model_that_cannot_be_had_publishes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # also where there is a network
+    with pytest.raises(TrainingError, match=r"'nobody/no-such-model'.*local folder"):
+        run(Store(tmp_path), sample_rows(24, 0), model="nobody/no-such-model")
     assert nothing_published(Store(tmp_path))
 
 
@@ -241,7 +337,16 @@ def test_unknown_names_are_answered_with_the_known_ones(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"epochs": 1.5}, {"rank": True}, {"learning_rate": -1.0}, {"learning_rate": float("nan")}]
+    "wrong",
+    [
+        {"epochs": 0},
+        {"epochs": 1.5},
+        {"rank": True},
+        {"learning_rate": -1.0},
+        {"learning_rate": float("nan")},
+        {"learning_rate": float("inf")},
+        {"head_learning_rate": 1e300},
+    ],
 )
 def test_settings_out_of_range_are_refused_by_name(wrong: dict[str, object]) -> None:
     with pytest.raises(TrainingError, match=next(iter(wrong))):
@@ -249,15 +354,14 @@ def test_settings_out_of_range_are_refused_by_name(wrong: dict[str, object]) -> 
 
 
 def test_an_adapter_of_another_base_model_revision_is_not_used(tmp_path: Path) -> None:
-    import shutil
-
     base = tmp_path / "base"
     shutil.copytree(model_folder("minilm"), base)
     store = Store(tmp_path / "store")
     adapter = run(store, sample_rows(30, 0), model=str(base), settings={"epochs": 1, "max_length": 16})
     predict(store, adapter, ["Where is my parcel?"], threads=1)
-    config = base / "config.json"
-    config.write_text(config.read_text().replace("1e-12", "1e-11"))
+    weights = bytearray((base / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (base / "model.safetensors").write_bytes(weights)
     with pytest.raises(TrainingError, match="another revision"):
         predict(store, adapter, ["Where is my parcel?"], threads=1)
 

@@ -1,8 +1,12 @@
 """Whose answers differ from the others', and in what way?
 
-Five questions, each answered in pipeline/consensus/habits.py: is agreement lower than the rest's; is one label given where
-the others say another; is a label given more often in one slice group than the others give it to the same examples; is the pace far quicker
-with low agreement; are there long runs of one answer that the others do not share.
+Five questions, each answered in pipeline/consensus/habits.py:
+
+- is agreement lower than the rest's?
+- is one label given where the others say another?
+- is a label given more often in one slice group than the others give it to the same examples?
+- is the pace far quicker than the others', with low agreement?
+- are there long runs of one answer that the others do not share?
 """
 
 from __future__ import annotations

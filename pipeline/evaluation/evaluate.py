@@ -109,6 +109,7 @@ def _answers(
         else:
             labels, probabilities = predict(store, model, texts, threads=threads, progress=report)
             answers[name] = Answers(labels, probabilities.max(axis=1))
+        report(1, 1)  # also where everything was cached
     return answers
 
 
@@ -120,9 +121,9 @@ def _base_answers(
     threads: int | None,
     progress: Progress,
 ) -> Answers:
-    labels: list[str] = facts["labels"]
     filled = base[base["text"].str.strip() != ""].sort_values("example_id", kind="stable")
     parts = [filled[filled["split"] == name] for name in ("train", "validation")]
+    labels = list(dict.fromkeys([*facts["labels"], *sorted(filled["label"])]))  # it may know more than an older adapter
     everything = [*parts[0]["text"], *parts[1]["text"], *texts]
     limit = facts["settings"]["max_length"]
     vectors = embed(store, facts["model"], everything, max_length=limit, threads=threads, progress=progress)
@@ -196,7 +197,7 @@ def _slice_parts(
     rows: pd.DataFrame, name: str, gold: Sequence[str], answers: Mapping[str, Answers], min_slice: int
 ) -> list[dict[str, Any]]:
     """One entry per value of the slice, in the order of the values; a missing value is "(none)"."""
-    values = rows[name].fillna("").astype(str).replace("", "(none)")
+    values = rows[name].astype(object).fillna("").astype(str).replace("", "(none)")
     found = []
     for value in sorted(values.unique()):
         places = np.flatnonzero(values == value)

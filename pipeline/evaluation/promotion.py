@@ -107,26 +107,30 @@ def promote(store: Store, *, evaluation_id: str, margin: float, slice_margin: fl
     mine = [evaluation_id, evaluation["adapter"]]
     if current and [current["evaluation"], current["adapter"]] == mine:  # made champion by this very evaluation
         before: str | None = current["before"]
+        seat = current["number"] - 1
     else:
-        before = current["adapter"] if current else None
+        before, seat = (current["adapter"], current["number"]) if current else (None, 0)
     decision = decide(evaluation, margin=margin, slice_margin=slice_margin, min_slice=min_slice, champion=before)
     rules = {"margin": margin, "slice_margin": slice_margin, "min_slice": min_slice}
-    return _record(store, evaluation_id, evaluation["adapter"], decision, rules)
+    return _record(store, evaluation_id, evaluation["adapter"], decision, rules, seat)
 
 
 def _record(
-    store: Store, evaluation_id: str, adapter: str, decision: Decision, rules: dict[str, float]
+    store: Store, evaluation_id: str, adapter: str, decision: Decision, rules: dict[str, float], seat: int
 ) -> dict[str, Any]:
-    key = digest(evaluation_id, rules, decision.champion)
+    """seat: the number of the champion's entry that the decision was made beside. It is in the key, and not the adapter's
+    id: an adapter can come back, and what was decided beside it before is then no answer."""
+    key = digest(evaluation_id, rules, seat)
     known = _find(store, key)
     if known:
         return known
     entry: dict[str, Any] = {"adapter": adapter, "evaluation": evaluation_id, "at": datetime.now(UTC).isoformat()}
     current = champion(store)
-    if decision.promote and (current or {}).get("evaluation") != evaluation_id:
-        if (current or {}).get("adapter") != decision.champion:
+    done = current and (current["evaluation"], current["number"]) == (evaluation_id, seat + 1)
+    if decision.promote and not done:
+        if (current["number"] if current else 0) != seat:
             raise Conflict("Another adapter became champion while this one was judged: evaluate again.")
-        store.append(CHAMPION, {**entry, "before": decision.champion}, after=current["number"] if current else 0)
+        store.append(CHAMPION, {**entry, "before": decision.champion}, after=seat)
     entry |= {"key": key, "champion": decision.champion, "promote": decision.promote, "reasons": decision.reasons}
     entry |= {"rules": rules}
     return {**entry, "number": store.append(PROMOTIONS, entry, after=len(store.entries(PROMOTIONS)))}

@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -68,15 +68,17 @@ def load_encoder(model: str, *, max_length: int = 128, threads: int | None = Non
     with quiet():
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            module = AutoModel.from_pretrained(
+            module, loading = AutoModel.from_pretrained(
                 folder,
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
                 dtype=torch.float32,
+                output_loading_info=True,
             )
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # a damaged file: safetensors and tokenizers raise errors with no base but this one
             raise TrainingError(f"The model {model!r} cannot be loaded from {folder}: {_first_line(error)}") from error
+    _check_whole(model, folder, loading["missing_keys"])
     _check_usable(model, tokenizer, module, max_length)
     with contextlib.suppress(AttributeError):  # a tokenizer.json can carry fixed padding: MiniLM's pads all to 128
         tokenizer.backend_tokenizer.no_padding()
@@ -139,6 +141,17 @@ def _from_hub(model: str) -> Path:
         ) from error
 
 
+def _check_whole(model: str, folder: Path, missing: Collection[str]) -> None:
+    """transformers fills weights that the files lack with random numbers. The pooler's are not read here, and a model that was
+    published with another head has none."""
+    needed = sorted(name for name in missing if "pooler" not in name)
+    if needed:
+        raise TrainingError(
+            f"The model {model!r} lacks {len(needed)} of its weights, such as {needed[0]}: the .safetensors files in {folder} "
+            "do not belong to its config.json; save the model again."
+        )
+
+
 def _check_usable(model: str, tokenizer: Any, module: Any, max_length: int) -> None:
     if getattr(module.config, "is_encoder_decoder", False) or not hasattr(module.config, "hidden_size"):
         raise TrainingError(f"The model {model!r} is no plain encoder: choose one whose AutoModel gives hidden states.")
@@ -148,12 +161,12 @@ def _check_usable(model: str, tokenizer: Any, module: Any, max_length: int) -> N
 
 
 def tokenize(encoder: Encoder, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids with the special ones, cut at the encoder's max_length."""
+    """Token ids with the special ones, cut at the encoder's max_length; never none: padding stands for a text without any."""
     if not texts:
         return []
     plain = [plain_text(text, encoder.max_length) for text in texts]
     ids: list[list[int]] = encoder.tokenizer(plain, truncation=True, max_length=encoder.max_length)["input_ids"]
-    return ids
+    return [row or [padding_id(encoder)] for row in ids]
 
 
 def plain_text(text: str, max_length: int) -> str:
@@ -221,16 +234,19 @@ def use_threads(threads: int | None = None) -> int:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bar of transformers' own while weights load, nor what it warns its own callers of."""
+    """No progress bar of transformers' own while weights load, nor what it warns its own callers of, nor its table of weights
+    that are missing: `load_encoder` says so where it matters."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             yield
     finally:
+        logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()
 

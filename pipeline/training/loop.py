@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 # A gradient longer than this is cut: the usual guard of transformer training (Devlin et al. 2019).
 LONGEST_GRADIENT = 1.0
+LAST_LOOK = 32  # training texts; weights that are not finite spoil the answer to any text
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ def fit(
         elif epoch - best_epoch >= settings.patience:
             break
     _restore(model, best)
+    if not len(validation.y):  # otherwise nobody has looked at what the last step made of the weights
+        _judge(model, Rows(train.ids[:LAST_LOOK], train.y[:LAST_LOOK]), padding)
     heat = curve[best_epoch].get("temperature", 1.0)
     weight, bias = (model["head"].state_dict()[name].cpu().numpy() / np.float32(heat) for name in ("weight", "bias"))
     return Fitted(weight, bias, heat, best_epoch, steps, curve)

@@ -29,13 +29,16 @@ class Settings:
     warmup: float = 0.1  # share of the steps in which the learning rate rises; it falls linearly after that
 
 
+HIGHEST_RATE = 1e30  # torch's float32 overflows somewhat above; diverging is noticed and said long before
+
+
 LIMITS: dict[str, tuple[float, float]] = {
     "rank": (1, 1024),
     "alpha": (1, 4096),
     "dropout": (0, 0.9),
     "epochs": (1, 1000),
-    "learning_rate": (0, float("inf")),
-    "head_learning_rate": (0, float("inf")),
+    "learning_rate": (0, HIGHEST_RATE),
+    "head_learning_rate": (0, HIGHEST_RATE),
     "tokens_per_batch": (8, 1 << 20),
     "max_length": (8, 1 << 16),
     "patience": (1, 1000),

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import TrainingError, unknown
-from pipeline.evidence.embeddings import embed
+from pipeline.evidence.embeddings import encode
 from pipeline.evidence.encoder import (
     PACKAGED,
     Encoder,
@@ -83,9 +83,10 @@ def train(
     if not store.has("adapters", key):
         start = (time.perf_counter(), time.process_time())
         used = use_threads(threads)
-        probe = _probe(store, model, data, chosen, used)
         with _seeded(seed):
-            encoder, module, fitted = _fit(model, config, data, probe, chosen, seed, used, progress)
+            encoder = load_encoder(model, max_length=chosen.max_length, threads=used)
+            probe = _probe(encoder, data)
+            module, fitted = _fit(encoder, config, data, probe, chosen, seed, progress)
         facts = inputs | {"adapter": key, "model": model, "threads": used} | _facts(data, probe, module, fitted, start)
         store.publish("adapters", key, lambda folder: _write(folder, module, fitted, encoder, facts))
     return key
@@ -135,28 +136,27 @@ def _notes(counts: dict[str, int], absent: list[str], validation: int) -> list[s
     return notes
 
 
-def _probe(store: Store, model: str, data: Data, settings: Settings, threads: int) -> Probe:
-    both = [*data.train["text"], *data.validation["text"]]
-    vectors = embed(store, model, both, max_length=settings.max_length, threads=threads)
+def _probe(encoder: Encoder, data: Data) -> Probe:
+    """Not on cached embeddings: their last bits depend on what they were once computed with, and the adapter's would too."""
+    vectors = encode(encoder, [*data.train["text"], *data.validation["text"]])
     cut = len(data.train)
     held_out = (vectors[cut:], _classes(data.validation)) if len(data.validation) else None
     return fit_probe(vectors[:cut], _classes(data.train), len(data.labels), validation=held_out)
 
 
 def _fit(
-    model: str, config: Any, data: Data, probe: Probe, settings: Settings, seed: int, threads: int,
+    encoder: Encoder, config: Any, data: Data, probe: Probe, settings: Settings, seed: int,
     progress: Callable[[int, int], None],
-) -> tuple[Encoder, Any, Fitted]:  # fmt: skip
+) -> tuple[Any, Fitted]:  # fmt: skip
     from peft import get_peft_model
 
-    encoder = load_encoder(model, max_length=settings.max_length, threads=threads)
     with quiet():
         module = get_peft_model(encoder.module, config)
     fitted = fit(
         module, probe, tokenized(encoder, data.train), tokenized(encoder, data.validation),
         padding=padding_id(encoder), settings=settings, seed=seed, progress=progress,
     )  # fmt: skip
-    return encoder, module, fitted
+    return module, fitted
 
 
 def tokenized(encoder: Encoder, frame: pd.DataFrame) -> Rows:
