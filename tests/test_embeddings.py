@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers.processors import TemplateProcessing
 
 from pipeline.errors import TrainingError
-from pipeline.evidence.embeddings import embed, read_segment, segments_folder
-from pipeline.evidence.encoder import encoder_revision, load_encoder, model_folder, token_batches, tokenize
+from pipeline.evidence.embeddings import embed, encode, read_segment, segments_folder
+from pipeline.evidence.encoder import (
+    encoder_revision,
+    load_encoder,
+    model_folder,
+    padding_id,
+    token_batches,
+    tokenize,
+)
 from pipeline.store import Store
 
 TEXTS = [
@@ -100,12 +111,34 @@ def test_half_a_segment_is_no_segment(tmp_path: Path, left: int) -> None:
 
 
 def test_the_cache_can_be_deleted(tmp_path: Path) -> None:
-    import shutil
-
     store = Store(tmp_path)
     whole = embed(store, "minilm", TEXTS)
     shutil.rmtree(tmp_path / "cache")
     assert np.array_equal(embed(store, "minilm", TEXTS), whole)
+
+
+def test_a_vector_is_the_same_whatever_it_was_computed_with(tmp_path: Path) -> None:
+    """Within 1e-6: rounding differs with the shape of the batch (1.5e-7 was seen), and with nothing else."""
+    texts = [" ".join(TEXTS[at % 4].split()[: 2 + at]) + f" {at}" for at in range(20)]
+    together, alone, reversed_ = (Store(tmp_path / name) for name in ("together", "alone", "reversed"))
+    whole = embed(together, "minilm", texts, threads=1)
+    for text in texts:
+        embed(alone, "minilm", [text], threads=1)
+    assert len(segments(alone)) == 20
+    assert np.allclose(embed(alone, "minilm", texts, threads=1), whole, atol=1e-6, rtol=0)
+    assert np.allclose(embed(reversed_, "minilm", texts[::-1], threads=1)[::-1], whole, atol=1e-6, rtol=0)
+
+
+def test_what_a_deleted_segment_held_is_computed_again_and_nothing_else(tmp_path: Path) -> None:
+    store, counted = Store(tmp_path), []
+    embed(store, "minilm", TEXTS[:1])
+    (kept,) = segments(store)
+    whole = embed(store, "minilm", TEXTS)
+    (gone,) = set(segments(store)) - {kept}
+    gone.unlink()
+    again = embed(store, "minilm", TEXTS, progress=lambda done, total: counted.append((done, total)))
+    assert np.allclose(again, whole, atol=1e-6, rtol=0)
+    assert counted[-1] == (3, 3)
 
 
 def test_another_max_length_is_another_cache_entry(tmp_path: Path) -> None:
@@ -128,15 +161,102 @@ def test_hostile_texts_are_embedded_like_any_other(tmp_path: Path) -> None:
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
-def test_the_revision_is_that_of_the_content(tmp_path: Path) -> None:
-    import shutil
+def test_texts_of_all_scripts_have_vectors_of_their_own(tmp_path: Path) -> None:
+    texts = [
+        "Où est mon colis ?",
+        "¿Dónde está mi paquete?",
+        "我的包裹在哪里？",
+        "где моя посылка",
+        "أين طردي",
+        "cafe\u0301",
+        "❤️",
+    ]
+    vectors = embed(Store(tmp_path), "minilm", texts)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert len(np.unique(vectors.round(4), axis=0)) == len(texts)
 
+
+def test_the_revision_is_that_of_the_content(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(model_folder("minilm"), copy)
     assert encoder_revision(str(copy)) == encoder_revision("minilm")
     config = copy / "config.json"
     config.write_text(config.read_text().replace("1e-12", "1e-11"))
     assert encoder_revision(str(copy)) != encoder_revision("minilm")
+
+
+def replaced(folder: Path, name: str, change: Callable[[bytes], bytes]) -> Path:
+    """MiniLM's folder by links, but for one file."""
+    folder.mkdir()
+    for file in model_folder("minilm").iterdir():
+        if file.is_file() and file.name != name:
+            (folder / file.name).symlink_to(file)
+    (folder / name).write_bytes(change((model_folder("minilm") / name).read_bytes()))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("model.safetensors", lambda data: data[: len(data) // 2]),
+        ("model.safetensors", lambda data: b""),
+        ("tokenizer.json", lambda data: data[: len(data) // 2]),
+        ("tokenizer.json", lambda data: b"{}"),
+        ("config.json", lambda data: data[:50]),
+        ("config.json", lambda data: b"[1]"),
+        ("config.json", lambda data: data.replace(b'"hidden_size": 384', b'"hidden_size": 192')),
+    ],
+)
+def test_a_damaged_model_is_one_clear_sentence(tmp_path: Path, name: str, change: Callable[[bytes], bytes]) -> None:
+    folder = replaced(tmp_path / "model", name, change)
+    with pytest.raises(TrainingError, match="cannot be loaded") as caught:
+        load_encoder(str(folder))
+    assert str(folder) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_not_there_are_not_made_up(tmp_path: Path) -> None:
+    """transformers would start them at random and go on: other embeddings in every process."""
+    from safetensors.numpy import load, save
+
+    def half(data: bytes) -> bytes:
+        return save({name: weights for name, weights in load(data).items() if "layer.5" not in name})
+
+    with pytest.raises(TrainingError, match=r"lacks 16 of its weights, such as encoder\.layer\.5"):
+        load_encoder(str(replaced(tmp_path / "model", "model.safetensors", half)))
+
+
+def test_a_model_without_the_pooler_that_nobody_reads_is_taken(tmp_path: Path) -> None:
+    from safetensors.numpy import load, save
+
+    def headless(data: bytes) -> bytes:
+        return save({name: weights for name, weights in load(data).items() if "pooler" not in name})
+
+    folder = replaced(tmp_path / "model", "model.safetensors", headless)
+    one, other = (embed(Store(tmp_path / "store"), model, TEXTS, threads=1) for model in ("minilm", str(folder)))
+    assert np.array_equal(one, other)
+
+
+def test_code_that_comes_with_a_model_is_not_run(tmp_path: Path) -> None:
+    def own_class(data: bytes) -> bytes:
+        return orjson.dumps(
+            orjson.loads(data) | {"model_type": "strange", "auto_map": {"AutoConfig": "code.C", "AutoModel": "code.M"}}
+        )
+
+    folder = replaced(tmp_path / "model", "config.json", own_class)
+    (folder / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    with pytest.raises(TrainingError, match="cannot be loaded"):
+        load_encoder(str(folder))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_text_of_which_the_tokenizer_leaves_nothing_still_has_a_finite_vector() -> None:
+    """Some models' tokenizers put nothing around a text; MiniLM's would never be at a loss."""
+    encoder = load_encoder("minilm")
+    encoder.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="$A", pair="$A $B")
+    assert tokenize(encoder, ["\u200b"]) == [[padding_id(encoder)]]
+    vectors = encode(encoder, ["\u200b", "Where is my parcel?"])
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
 def test_a_folder_without_safetensors_is_refused(tmp_path: Path) -> None:

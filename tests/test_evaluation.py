@@ -16,6 +16,7 @@ from pipeline.errors import TrainingError
 from pipeline.evaluation import metrics
 from pipeline.evaluation.evaluate import ADAPTER, BASE, compare, evaluate, read_evaluation
 from pipeline.evaluation.metrics import Answers
+from pipeline.statistics import wilson
 from pipeline.store import Store
 from pipeline.training.train import train
 
@@ -45,6 +46,18 @@ def test_the_bootstrap_s_intervals_hold_the_truth_about_19_times_in_20() -> None
             held[name] += found.low <= right <= found.high
     # 300 trials at 95 %: three standard errors are 3.8 points
     assert all(0.91 <= hits / 300 <= 0.99 for hits in held.values()), held
+
+
+@pytest.mark.parametrize(("n", "accuracy"), [(40, 0.95), (150, 0.8), (600, 0.5)])
+def test_the_interval_of_an_accuracy_holds_the_truth_about_19_times_in_20(n: int, accuracy: float) -> None:
+    hits = np.random.default_rng(n).binomial(n, accuracy, 2000)
+    held = 0
+    for right in hits:
+        said = answers(["a"] * right + ["b"] * (n - right))
+        found = wilson(metrics.right_answers(["a"] * n, said), n)
+        held += found.low <= accuracy <= found.high
+    # 2,000 trials: three standard errors are 1.5 points; on 40 examples the number of right ones moves in steps
+    assert 0.93 <= held / 2000 <= 0.985
 
 
 @pytest.mark.parametrize("n", [30, 150])
@@ -82,6 +95,14 @@ def test_mcnemar_is_the_binomial_sum_by_hand() -> None:
     assert metrics.mcnemar(2, 8) == metrics.mcnemar(8, 2)
     assert metrics.mcnemar(0, 5) == pytest.approx(2 / 32)
     assert metrics.mcnemar(0, 0) == metrics.mcnemar(3, 3) == 1
+
+
+def test_equal_models_are_called_different_at_most_once_in_20() -> None:
+    rng = np.random.default_rng(5)
+    called = [
+        metrics.mcnemar(int(won), int(lost)) < 0.05 for won, lost, _ in rng.multinomial(200, [0.1, 0.1, 0.8], 2000)
+    ]
+    assert 0.01 < np.mean(called) <= 0.05  # an exact test is never above, and on few pairs well below
 
 
 def test_metrics_are_those_of_sklearn() -> None:
@@ -166,6 +187,22 @@ def test_a_planted_bad_slice_is_found_and_a_small_one_is_not_judged() -> None:
     assert any("islands (9)" in warning for warning in body["warnings"])
 
 
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        (pd.Categorical(["x", None] * 20), {"x": 20, "(none)": 20}),
+        ([1.5, np.nan] * 20, {"1.5": 20, "(none)": 20}),
+        ([True, False] * 20, {"True": 20, "False": 20}),
+        (["<b>", ""] * 20, {"<b>": 20, "(none)": 20}),
+    ],
+)
+def test_a_slice_may_hold_any_kind_of_value_and_gaps(values: Any, named: dict[str, int]) -> None:
+    rows = table(40).assign(kind=values)
+    gold = answers(rows["label"].tolist())
+    body = compared(rows, {ADAPTER: gold, BASE: gold}, ("kind",))
+    assert {part["value"]: part["n"] for part in body["slices"]} == named
+
+
 def test_a_small_test_split_says_what_it_cannot_see() -> None:
     rows = table(84)
     gold = rows["label"].tolist()
@@ -243,6 +280,43 @@ def test_the_same_evaluation_is_not_done_twice(
     )  # fmt: skip
     assert again == key
     assert calls == []
+
+
+def test_another_seed_other_rows_or_another_rival_is_another_evaluation(
+    evaluated: tuple[Store, str, str, pd.DataFrame, pd.DataFrame],
+) -> None:
+    store, adapter, key, test, base = evaluated
+    calls: list[tuple[int, int]] = []
+    given: dict[str, Any] = {"rows": test, "slices": ("region",), "others": {"champion": adapter}}
+    changes: list[dict[str, Any]] = [{"seed": 1}, {"others": {}}, {"rows": test.iloc[1:]}, {"slices": ()}]
+    ids = [
+        evaluate(
+            store, adapter=adapter, base=base, threads=1, progress=lambda done, total: calls.append((done, total)),
+            **(given | change),
+        )
+        for change in changes
+    ]  # fmt: skip
+    assert len({key, *ids}) == 5
+    assert {done for done, total in calls if done == total} == {
+        180,
+        120,
+        177,
+    }  # 3 or 2 models on 60 or 59 rows, to the end
+
+
+def test_the_base_model_may_know_labels_that_the_adapter_does_not(
+    evaluated: tuple[Store, str, str, pd.DataFrame, pd.DataFrame],
+) -> None:
+    """As when an adapter of an older version is judged again on a newer one."""
+    store, adapter, _, test, base = evaluated
+    renamed = {"order_status": "where_is_it"}
+    newer, judged = (rows.assign(label=rows["label"].replace(renamed)) for rows in (base, test))
+    key = evaluate(store, adapter=adapter, rows=judged, base=newer, threads=1)
+    said = pd.read_parquet(store.folder("evaluations", key) / "predictions.parquet")
+    assert set(said[BASE]) == {"cancel_order", "where_is_it"}
+    body = read_evaluation(store, key)
+    assert body["models"][BASE]["accuracy"]["value"] > 0.7
+    assert any("does not know" in warning and "where_is_it" in warning for warning in body["warnings"])
 
 
 def test_without_test_rows_it_says_what_to_do(

@@ -227,7 +227,9 @@ def test_an_adapter_that_lost_its_place_and_won_it_back_is_challenged_anew(tmp_p
     store = Store(tmp_path)
     run(store, published(store, "e1", evaluation(40, 5, 400, adapter="old")))
     over = published(store, "e2", evaluation(40, 5, 400, against="champion"))
-    back = published(store, "e3", evaluation(40, 5, 400, adapter="old", against="champion") | {"others": {"champion": "new"}})
+    back = published(
+        store, "e3", evaluation(40, 5, 400, adapter="old", against="champion") | {"others": {"champion": "new"}}
+    )
     for number, (key, adapter) in enumerate([(over, "new"), (back, "old"), (over, "new"), (back, "old")], start=2):
         assert run(store, key)["promote"]
         found = champion(store)

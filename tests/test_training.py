@@ -93,7 +93,7 @@ def test_the_adapter_answers_texts_that_it_never_saw_far_better_than_chance(
     rows = held_out()
     assert not set(rows["text"]) & set(sample_rows()["text"])
     labels, _ = predict(store, adapter, rows["text"].tolist(), threads=1)
-    assert (np.array(labels) == rows["label"].to_numpy()).mean() > 0.5  # by chance 0.25, with a standard error of 0.04
+    assert (np.array(labels) == rows["label"].to_numpy()).mean() > 0.4  # 0.25 by chance, with a standard error of 0.04
 
 
 def test_the_chosen_epoch_is_never_worse_than_the_probe_on_validation(trained: tuple[Store, str]) -> None:
