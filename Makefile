@@ -19,9 +19,10 @@ env: $(VENV)/.ready  ## the environment, from constraints.txt
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Assay needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade --constraint constraints.txt pip
-	$(BIN)/pip install --quiet --constraint constraints.txt "torch$$(sed -n 's/^torch//p' constraints.txt)"
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@echo 'Installing the environment into $(VENV) (once; a minute or two)'
+	$(BIN)/pip install -qq --upgrade --constraint constraints.txt pip
+	$(BIN)/pip install -qq --constraint constraints.txt "torch$$(sed -n 's/^torch//p' constraints.txt)"
+	$(BIN)/pip install -qq --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 server-env: env  ## the Label Studio server's environment

@@ -199,7 +199,15 @@ def demo(body: dict[str, Any]) -> None:
     address = body["label_studio"]
     say(f"Label Studio {address['url']}\n           log in as {address['username']} with {address['password']}")
     say("\nNext, to see one example's whole story:")
-    say(f"  assay trace --project {body['folder']} {body['first_doubt']}")
+    say(f"  {_command()} trace --project {body['folder']} {body['first_doubt']}")
+
+
+def _command() -> str:
+    """How the reader can call `assay` from where they are: the environment may not be activated."""
+    import shutil
+    import sys
+
+    return "assay" if shutil.which("assay") else sys.argv[0]
 
 
 def _suggested(body: dict[str, Any]) -> int:

@@ -154,10 +154,10 @@ def test_the_same_inputs_give_the_same_bytes_whatever_the_order_of_the_rows(
 
 def test_only_the_seed_moves_the_bytes_and_not_what_is_in_the_cache(tmp_path: Path) -> None:
     """The last bits of a cached vector depend on what it was once computed with; the adapter's may not."""
-    rows, once = sample_rows(24, 0), {"settings": {"epochs": 1, "max_length": 16}}
+    rows, once = sample_rows(24, 0), {"settings": {"epochs": 1, "max_length": 64}}
     fresh, warm = Store(tmp_path / "fresh"), Store(tmp_path / "warm")
     for text in rows["text"]:
-        embed(warm, "minilm", [text], max_length=16, threads=1)
+        embed(warm, "minilm", [text], max_length=64, threads=1)
     folders = [
         store.folder("adapters", run(store, rows, seed=seed, **once))
         for store, seed in ((fresh, 0), (warm, 0), (fresh, 1))

@@ -197,16 +197,15 @@ def _require_complete(loaded: list[Any], entries: list[dict[str, Any]]) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Great Expectations logs what we report ourselves, with tracebacks."""
-    logger = logging.getLogger("great_expectations")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    """Great Expectations logs what we report ourselves, with tracebacks, from loggers that set their own level on import."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(level)
 
 
 def _judge(entry: dict[str, Any], result: Any, table: pd.DataFrame) -> tuple[Any, bool]:
