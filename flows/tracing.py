@@ -19,8 +19,9 @@ def trace(place: Place, example: int) -> dict[str, Any]:
     folder = place.store.folder("checks", run["check_id"])
     tables = {
         name: pd.read_parquet(folder / f"{name}.parquet")
-        for name in ("examples", "annotations", "consensus", "verdicts", "findings")
+        for name in ("examples", "annotations", "annotators", "consensus", "verdicts", "findings")
     }
+    names = dict(zip(tables["annotators"]["annotator"], tables["annotators"]["name"], strict=True))
     found = tables["examples"][tables["examples"]["example_id"] == example]
     if found.empty:
         raise Missing(f"Example {example} is not in check {run['check_id']}: ids are Label Studio's task ids.")
@@ -31,7 +32,10 @@ def trace(place: Place, example: int) -> dict[str, Any]:
         "data": orjson.loads(found.iloc[0]["data"]),
         "split": found.iloc[0]["split"],
         "group": found.iloc[0]["group"],
-        "annotations": _records(tables["annotations"], example, "answer"),
+        "annotations": [
+            {**one, "name": names.get(one["annotator"], one["annotator"])}
+            for one in _records(tables["annotations"], example, "answer")
+        ],
         "consensus": _records(tables["consensus"], example, "answer"),
         "findings": orjson.loads(findings[["check", "severity", "flagged", "reason"]].to_json(orient="records")),
         "verdict": _records(tables["verdicts"], example, "reasons"),

@@ -105,7 +105,7 @@ def test_the_chosen_epoch_is_never_worse_than_the_probe_on_validation(trained: t
 
 def test_the_published_weights_are_those_of_the_best_epoch(tmp_path: Path) -> None:
     """A far too high rate makes every epoch worse than the probe: then the probe's own answers must come out."""
-    store, rows = Store(tmp_path), sample_rows()
+    store, rows = Store(tmp_path), sample_rows(40, 16)
     adapter = run(store, rows, settings={"epochs": 3, "patience": 1, "learning_rate": 0.3, "max_length": LENGTH})
     facts = adapter_manifest(store, adapter)
     assert facts["best_epoch"] == 0
