@@ -95,7 +95,7 @@ def trace(body: dict[str, Any]) -> None:
         say(f"  {name}: {visible(value)}")
     for one in body["annotations"]:
         say(
-            f"  annotation {one['annotation_id']} by {one['annotator']}: {one['answer'] or 'none'} ({one['updated_at']})"
+            f"  annotation {one['annotation_id']} by {visible(one['name'])}: {one['answer'] or 'none'} ({one['updated_at']})"
         )
     for one in body["consensus"]:
         say(f"  consensus: {one['answer']} by {one['method']}, confidence {one['confidence']}")
