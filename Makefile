@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # The local Label Studio's environment and data. An environment of its own: its dependencies clash with Prefect's.
 export ASSAY_HOME ?= $(CURDIR)/.assay
-# One thread a process unless the caller says otherwise: two stall each other on a busy two-core machine.
+# Threads of torch and numpy in the tests.
 TEST_THREADS ?= 2
 
 .PHONY: help env server-env demo test lint types bench clean

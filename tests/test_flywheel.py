@@ -2,11 +2,15 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from test_loop import ROOT, SIZE
 
@@ -16,11 +20,13 @@ from pipeline.label_studio.connection import Connection, request
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 
-def assay(connection: Connection, home: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+def assay(connection: Connection, home: Path, *arguments: str, api: str | None = None) -> tuple[int, dict[str, Any]]:
     env = {
         **os.environ, "ASSAY_LABEL_STUDIO_TOKEN": connection.token, "PREFECT_HOME": str(home), "OMP_NUM_THREADS": "2",
     }  # fmt: skip
     env.pop("PREFECT_API_URL", None)
+    if api:
+        env["PREFECT_API_URL"] = api
     done = subprocess.run(
         [sys.executable, "-m", "flows", *arguments, "--json"],
         capture_output=True,
@@ -57,6 +63,40 @@ def ran(label_studio: Connection, tmp_path_factory: pytest.TempPathFactory) -> d
     return {"code": code, "body": body, "folder": folder, "home": home, "project": made["project"]}
 
 
+@pytest.fixture(scope="module")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The API address of a Prefect server of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    home = tmp_path_factory.mktemp("prefect-server")
+    api = f"http://127.0.0.1:{port}/api"
+    env = {
+        **os.environ, "PREFECT_HOME": str(home), "PREFECT_SERVER_API_PORT": str(port), "PREFECT_SERVER_UI_API_URL": api,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with (home / "log").open("w") as log:
+        server = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 300
+        while not _healthy(api):
+            assert server.poll() is None, (home / "log").read_text()[-2000:]
+            assert time.monotonic() < deadline, (home / "log").read_text()[-2000:]
+            time.sleep(1)
+        yield api
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def _healthy(api: str) -> bool:
+    try:
+        return httpx.get(f"{api}/health", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
 def test_every_arrow_of_the_loop_ran(ran: dict[str, Any], label_studio: Connection) -> None:
     assert ran["code"] == 0, ran["body"]
     body = ran["body"]
@@ -86,7 +126,9 @@ def test_doubts_and_suggestions_are_in_label_studio(ran: dict[str, Any], label_s
     assert not predicted & answered
 
 
-def test_a_second_run_changes_nothing_anywhere(ran: dict[str, Any], label_studio: Connection) -> None:
+def test_a_second_run_on_a_prefect_server_changes_nothing_and_is_recorded_there(
+    ran: dict[str, Any], label_studio: Connection, prefect_server: str
+) -> None:
     def folders() -> set[str]:
         return {
             str(file)
@@ -95,8 +137,10 @@ def test_a_second_run_changes_nothing_anywhere(ran: dict[str, Any], label_studio
         }
 
     before = folders()
-    code, again = assay(label_studio, ran["home"], "run", str(ran["folder"]))
+    code, again = assay(label_studio, ran["home"], "run", str(ran["folder"]), api=prefect_server)
     assert code == 0
+    runs = httpx.post(f"{prefect_server}/flow_runs/filter", json={}, timeout=30).json()
+    assert [(run["name"].split(":")[0], run["state_type"]) for run in runs] == [("flywheel test", "COMPLETED")]
     for name in ("check_id", "version", "adapter", "evaluation"):
         assert again[name] == ran["body"][name], name
     assert again["predictions"]["created"] == 0

@@ -94,13 +94,22 @@ def _write_check(
         run, verdicts, gate, check_id=key, action=action, planted=planted, slices=place.slices,
         project={
             "name": place.project.name, "template": place.project.template, "task": place.template.task,
-            "source": run.source if place.project.source is None else str(place.project.source),
+            "source": _source(place),
+            "source_ref": run.source,
         },
     )  # fmt: skip
     write_json(folder / "summary.json", body)
     write_json(folder / "report.json", body)
     (folder / "report.html").write_text(quality(folder), encoding="utf-8")
     return {"gate_open": gate.open, "consensus": consensus_key, "evidence": evidence_key, "findings": findings_key}
+
+
+def _source(place: Place) -> str:
+    """Where the annotations come from, in words."""
+    asked = place.project.label_studio
+    if place.project.source is None and asked is not None:
+        return f"Label Studio project {asked.project} at {asked.url}"
+    return str(place.project.source)
 
 
 def _suites(place: Place) -> Path | None:
