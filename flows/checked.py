@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from pydantic import ValidationError
 
 from flows import console
 from flows.place import LABEL_CONFIG, Place, name_of, open_place, open_project, relative
@@ -53,8 +54,8 @@ def place_for(
         return open_place(folder)
     try:
         project = Project.model_validate({**project.model_dump(), **changed})
-    except ValueError as error:
-        raise ConfigError(f"The options do not fit: {error}") from error
+    except ValidationError as error:
+        raise ConfigError(f"The options do not fit: {config.explain(error)}") from error
     xml = label_config.read_text(encoding="utf-8") if label_config else None
     return _keep(folder, project, xml, guess=not exists)
 

@@ -25,12 +25,18 @@ def complain(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
+def visible(value: object) -> str:
+    """Text from a task on a terminal: control characters could move the cursor or rewrite the screen."""
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+
+
 def silence(text: str) -> None:
     """Where nobody wants to hear it."""
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Cells are plain text: no markup from data is acted on."""
+    """Cells are plain text: no markup and no control character from data is acted on."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -39,7 +45,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     for column in columns:
         shown.add_column(column, overflow="fold", justify="left")
     for row in rows:
-        shown.add_row(*(Text(str(cell)) for cell in row))
+        shown.add_row(*(Text(visible(str(cell))) for cell in row))
     console = Console()
     console.print()
     console.print(shown)

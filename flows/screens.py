@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from flows.console import interval, say, table
+from flows.console import interval, say, table, visible
 from pipeline.store import Store
 
 
@@ -105,12 +105,6 @@ def trace(body: dict[str, Any]) -> None:
     for one in body["versions"]:
         trained = f", trained {', '.join(one['adapters'])}" if one["adapters"] else ""
         say(f"  version {one['number']} ({one['version']}): {one['verdict']} in {one['split']}{trained}")
-
-
-def visible(value: object) -> str:
-    """Text from a task on a terminal: control characters could move the cursor or rewrite the screen."""
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
 
 
 def adapter_facts(store: Store, adapter: str) -> dict[str, Any]:

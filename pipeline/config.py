@@ -144,7 +144,7 @@ def load(folder: Path) -> Project:
     try:
         return Project.model_validate(loaded)
     except ValidationError as error:
-        raise ConfigError(f"{file}: {_explain(error)}") from error
+        raise ConfigError(f"{file}: {explain(error)}") from error
 
 
 def save(folder: Path, project: Project) -> Path:
@@ -162,7 +162,8 @@ def save(folder: Path, project: Project) -> Path:
     return beside.replace(folder / FILE)
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
+    """The first fault in one sentence, with the key and the known keys."""
     first = error.errors()[0]
     path = [str(part) for part in first["loc"]]
     where = ".".join(path)

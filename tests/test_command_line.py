@@ -66,6 +66,22 @@ def test_a_bad_export_gets_one_sentence_and_leaves_nothing_behind(tmp_path: Path
     assert not out.exists()
 
 
+def test_an_option_that_does_not_fit_is_one_sentence_too(tmp_path: Path) -> None:
+    file = str(export(tmp_path, [task(1)]))
+    out = str(tmp_path / "project")
+    for option, value, words in (
+        ("--bad-records", "maybe", ["bad_records", "maybe"]),
+        ("--slice", "split", ["slices", "split"]),
+        ("--label-config", "none.xml", ["none.xml"]),
+        ("--template", "text_clasification", ["text_classification"]),
+    ):
+        code, said = assay("check", "--source", file, "--template", "text_classification", "--out", out, option, value)
+        assert code == 2, option
+        assert all(word in said["error"] for word in words), said
+        assert "\n" not in said["error"]
+    assert not Path(out).exists()
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_export_leaves_an_existing_store_untouched(tmp_path: Path, name: str) -> None:
     out = tmp_path / "project"
