@@ -94,10 +94,21 @@ def connection(place: Place) -> Connection:
         )
     token = Secrets().label_studio_token
     if token is None or not token.get_secret_value().strip():
+        local = _local(place.project.label_studio.url)
+        if local is not None:
+            return local
         raise Unauthorized(
             "No token for Label Studio: set ASSAY_LABEL_STUDIO_TOKEN to the one under Account & Settings in Label Studio."
         )
     return Connection(place.project.label_studio.url, token.get_secret_value().strip())
+
+
+def _local(url: str) -> Connection | None:
+    """The demo's server on this machine, if that is the address: its token is in a file that only the user can read."""
+    from pipeline.label_studio.server import status
+
+    running = status()
+    return Connection(running.url, running.token) if running and running.url == url.rstrip("/") else None
 
 
 def project_id(place: Place) -> int:

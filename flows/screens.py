@@ -192,6 +192,7 @@ def demo(body: dict[str, Any]) -> None:
     say(f"Report     {body['report']}")
     address = body["label_studio"]
     say(f"Label Studio {address['url']}\n           log in as {address['username']} with {address['password']}")
+    say(f"           stop it with: {_command()} server down")
     say("\nNext, to see one example's whole story:")
     say(f"  {_command()} trace --project {body['folder']} {body['first_doubt']}")
 

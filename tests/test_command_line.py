@@ -174,3 +174,13 @@ def test_another_distribution_called_validators_is_noticed(tmp_path: Path) -> No
     assert done.returncode == 2
     assert "uninstall" in done.stderr
     assert str(tmp_path) in done.stderr
+
+
+def test_make_and_a_shell_in_one_checkout_mean_the_same_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from pipeline.label_studio.server import home
+
+    monkeypatch.delenv("ASSAY_HOME", raising=False)
+    assert home() == ROOT / ".assay"
+    assert "ASSAY_HOME" not in (ROOT / "Makefile").read_text()
+    monkeypatch.setenv("ASSAY_HOME", str(tmp_path))
+    assert home() == tmp_path

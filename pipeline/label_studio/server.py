@@ -40,9 +40,15 @@ Progress = Callable[[str], None]
 
 
 def home() -> Path:
-    """Where environments and servers live: ASSAY_HOME, or ~/.local/share/assay."""
-    given = os.environ.get("ASSAY_HOME")
-    return Path(given).expanduser() if given else Path.home() / ".local" / "share" / "assay"
+    """Where local servers live: ASSAY_HOME, else `.assay` in the checkout that this runs from, else the user's data folder.
+    `make` and a shell in the same checkout thus mean the same server."""
+    named = os.environ.get("ASSAY_HOME")
+    if named:
+        return Path(named).expanduser().absolute()
+    checkout = Path(__file__).parents[2]
+    if (checkout / "Makefile").is_file() and (checkout / "constraints.txt").is_file():
+        return checkout / ".assay"
+    return Path.home() / ".local" / "share" / "assay"
 
 
 def servers() -> Path:
