@@ -150,7 +150,8 @@ def promotion(body: dict[str, Any]) -> None:
 
 
 def review(body: dict[str, Any]) -> None:
-    say(f"{body['tasks']} examples to look at again: {body['url']}")
+    later = f"; {body['waiting']} more once these are done" if body["waiting"] else ""
+    say(f"{body['tasks']} examples to look at again: {body['url']}{later}")
 
 
 def predicted(body: dict[str, Any]) -> None:

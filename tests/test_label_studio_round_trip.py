@@ -16,7 +16,7 @@ from pipeline.label_studio.connection import Connection, request
 from pipeline.label_studio.label_config import only, read_controls, write_choices
 from pipeline.label_studio.project import ensure_users, import_tasks, project_facts, setup_project, users
 from pipeline.label_studio.segments import SEGMENTS
-from pipeline.label_studio.send_back import push_predictions, push_review_queue
+from pipeline.label_studio.send_back import MOST, push_predictions, push_review_queue
 from pipeline.label_studio.sync import read_mirror, sync
 from pipeline.store import Store
 
@@ -200,6 +200,30 @@ def test_predictions_pushed_twice_are_there_once_and_shown(filled: Filled, tmp_p
 def listed(connection: Connection, view: int) -> list[int]:
     tasks = request(connection, "GET", "/api/tasks/", params={"view": view, "page_size": 100})["tasks"]
     return [task["id"] for task in tasks]
+
+
+# What the Data Manager's page takes (its own error message, 1.23.2). Another operator in a tab keeps the page from loading.
+SHOWN = {
+    "equal", "not_equal", "less", "greater", "less_or_equal", "greater_or_equal", "in", "not_in", "empty", "contains",
+    "not_contains", "regex",
+}  # fmt: skip
+
+
+def test_the_queue_can_be_shown_by_the_page_beside_all_tasks_and_is_a_days_work_at_most(filled: Filled) -> None:
+    tasks = range(1, MOST + 31)
+    made = push_review_queue(filled.connection, filled.project, title="Long", task_ids=tasks)
+    assert made["waiting"] == 30
+    views = request(filled.connection, "GET", "/api/dm/views/", params={"project": filled.project})
+    data = {view["data"]["title"]: view["data"] for view in views}
+    assert next(iter(data)) == "Default"
+    items = data["Long"]["filters"]["items"]
+    assert len(items) == MOST
+    assert {item["operator"] for item in items} <= SHOWN
+    assert all(isinstance(item["value"], int) for item in items)
+    columns = request(filled.connection, "GET", "/api/dm/columns/", params={"project": filled.project})["columns"]
+    assert set(data["Long"]["hiddenColumns"]["explore"]) <= {f"tasks:{column['id']}" for column in columns}
+    nobody = push_review_queue(filled.connection, filled.project, title="Long", task_ids=[])
+    assert (nobody["tasks"], nobody["waiting"]) == (0, 0)
 
 
 def test_the_review_queue_lists_exactly_its_tasks_in_their_order(filled: Filled, tmp_path: Path) -> None:

@@ -17,6 +17,16 @@ from pipeline.types import Control
 RANK = "#"
 RANK_STEP = 1000  # room between two ranks, so that a task can be put between them without touching the others
 RANK_DIGITS = 9
+# Tasks in one queue: more is no day's work, and each is a filter of its own. Label Studio's API knows `in_list`, but its
+# Data Manager does not: a tab with such a filter keeps the whole page of the project from loading (seen in 1.23.2).
+MOST = 200
+NOBODY = -1  # no task has this id: an empty queue must not show everything
+# What a tab need not show: a second look should not begin with the first answer.
+HIDDEN = (
+    "inner_id", "completed_at", "cancelled_annotations", "total_predictions", "annotations_results", "annotations_ids",
+    "predictions_score", "predictions_model_versions", "predictions_results", "file_upload", "storage_filename",
+    "created_at", "updated_at", "updated_by", "avg_lead_time", "draft_exists",
+)  # fmt: skip
 BATCH = 500  # predictions; Label Studio stores them by this number, and a batch whole or not at all
 VIEW_PAGE = 1000
 
@@ -31,28 +41,33 @@ def push_review_queue(
     task_ids: Sequence[int],
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
-    """A tab called `title` with exactly these tasks, in this order. Returns view (its id), url, tasks (how many it shows).
+    """A tab called `title` with exactly these tasks, in this order, the first MOST of them. Returns view (its id), url, tasks
+    (how many it shows), waiting (how many are left for a later queue).
 
     The same title again changes that tab. Each task whose place changed costs one request (0.05 to 0.2 s) and gets a new
     `updated_at`; the mirror knows that this is no change. A task has one rank, so of two queues that share tasks the
     one pushed last keeps its order. Tasks that were deleted in the meantime are left out.
     """
-    data = {
-        "title": title,
-        "type": "list",
-        "target": "tasks",
-        "filters": {"conjunction": "and", "items": [condition("id", "in_list", "Number", list(task_ids))]},
+    shown = list(dict.fromkeys(task_ids))[:MOST]
+    data = _tab(title) | {
+        "filters": {
+            "conjunction": "or",
+            "items": [condition("id", "equal", "Number", task) for task in shown or [NOBODY]],
+        },
         "ordering": ["tasks:meta"],
+        "hiddenColumns": {"explore": [f"tasks:{name}" for name in HIDDEN], "labeling": []},
     }
     path, body = "/api/dm/views/", {"project": project_id, "data": data}
     views = request(connection, "GET", path, params={"project": project_id})
+    if not views:  # the page makes this one only where there is none: everybody would miss the list of all tasks
+        request(connection, "POST", path, json={"project": project_id, "data": _tab("Default")})
     same = [view["id"] for view in views if (view.get("data") or {}).get("title") == title]
     if same:
         view = request(connection, "PATCH", f"{path}{same[0]}/", json=body)["id"]
     else:
         view = request(connection, "POST", path, json=body)["id"]
     metas = _metas(connection, view)
-    moved = _ranks([task for task in dict.fromkeys(task_ids) if task in metas], metas)
+    moved = _ranks([task for task in shown if task in metas], metas)
     for done, (task, rank) in enumerate(moved.items()):
         progress(done, len(moved))
         rest = {key: value for key, value in metas[task].items() if key != RANK}
@@ -62,7 +77,12 @@ def push_review_queue(
         "view": view,
         "url": f"{connection.url}/projects/{project_id}/data?tab={view}",
         "tasks": len(metas),
+        "waiting": len(set(task_ids)) - len(shown),
     }
+
+
+def _tab(title: str) -> dict[str, Any]:
+    return {"title": title, "type": "list", "target": "tasks"}
 
 
 def push_predictions(
@@ -82,9 +102,7 @@ def push_predictions(
     """
     if control.tag != "Choices":
         raise ConfigError(f"Predictions for <{control.tag}> are not supported, only for <Choices>.")
-    wanted = {
-        task: _prediction(control, model_version, task, label, score) for task, label, score in predictions
-    }
+    wanted = {task: _prediction(control, model_version, task, label, score) for task, label, score in predictions}
     there = _predicted(connection, project_id, model_version) if wanted else set()
     missing = [item for task, item in wanted.items() if task not in there]
     for start in range(0, len(missing), BATCH):
@@ -128,9 +146,7 @@ def _prediction(control: Control, model_version: str, task: int, label: str, sco
             f"The prediction for task {task} is {label!r}, which the labeling configuration does not have."
         )
     if not 0 <= score <= 1:  # false for NaN, too
-        raise SourceError(
-            f"The prediction for task {task} has the score {score}: it must lie between 0 and 1."
-        )
+        raise SourceError(f"The prediction for task {task} has the score {score}: it must lie between 0 and 1.")
     result = {
         "from_name": control.name,
         "to_name": control.to_name,
@@ -145,11 +161,7 @@ def _predicted(connection: Connection, project_id: int, model_version: str) -> s
     like = condition("predictions_model_versions", "contains", "List", [model_version])
     pages = full_pages(connection, project_id, include=["id", "predictions", "model_version"], filters=[like])
     tasks = (task for page in pages for task in page)
-    return {
-        task["id"]
-        for task in tasks
-        if any(item["model_version"] == model_version for item in task["predictions"])
-    }
+    return {task["id"] for task in tasks if any(item["model_version"] == model_version for item in task["predictions"])}
 
 
 def _import_batch(connection: Connection, project_id: int, batch: list[dict[str, Any]]) -> None:
