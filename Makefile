@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # The local Label Studio has an environment of its own in .assay: its dependencies clash with Prefect's.
+
 # Threads of torch and numpy in the tests.
 TEST_THREADS ?= 2
 

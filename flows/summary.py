@@ -114,7 +114,7 @@ def plain(body: dict[str, Any]) -> dict[str, Any]:
 def _counts(run: Run) -> dict[str, int]:
     given = run.annotations
     return {
-        "tasks": len(run.examples) + int(run.quarantine["reason"].index.size > 0 and _bad_tasks(run)),
+        "tasks": len(run.examples) + _bad_tasks(run),
         "examples": len(run.examples),
         "annotated": len(run.consensus),
         "unannotated": len(run.examples) - len(run.consensus),
@@ -128,7 +128,7 @@ def _counts(run: Run) -> dict[str, int]:
 
 
 def _bad_tasks(run: Run) -> int:
-    return int(run.quarantine["record_id"].str.startswith("task").sum())
+    return sum(str(record).startswith("task") for record in run.quarantine["record_id"])
 
 
 def _answers(run: Run) -> pd.Series:

@@ -51,21 +51,24 @@ def _records(table: pd.DataFrame, example: int, parsed: str) -> list[dict[str, A
 
 def _versions(place: Place, example: int) -> list[dict[str, Any]]:
     """Each version that holds the example, with the adapters trained on it there."""
-    trained: dict[str, list[str]] = {}
+    trained: dict[str, list[tuple[str, str]]] = {}  # version → adapters and which labels they were trained on
     for file in sorted((place.store.root / "adapters").glob("*/adapter.json")):
         facts = orjson.loads(file.read_bytes())
-        trained.setdefault(facts["version"], []).append(file.parent.name)
+        trained.setdefault(facts["version"], []).append((file.parent.name, facts["labels_from"]))
     rows = []
     for entry in place.store.entries(commit.LOG):
         version = commit.read(place.store, place.store.read(entry)["id"])
         mine = version.rows[version.rows["example_id"] == example]
         if not mine.empty:
             row = mine.iloc[0]
-            used = row["verdict"] == "keep" and row["split"] in ("train", "validation")
+            # Training on the uncleaned labels takes what the checks doubt, too.
+            seen = {"uncleaned", "cleaned"} if row["verdict"] == "keep" else {"uncleaned"}
+            seen = seen if row["split"] in ("train", "validation") else set()
+            adapters = [adapter for adapter, labels in trained.get(version.id, []) if labels in seen]
             rows.append(
                 {
                     "version": version.id, "number": version.number, "split": row["split"], "verdict": row["verdict"],
-                    "answer": orjson.loads(row["answer"]), "adapters": trained.get(version.id, []) if used else [],
+                    "answer": orjson.loads(row["answer"]), "adapters": adapters,
                 }
             )  # fmt: skip
     return rows

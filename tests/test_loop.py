@@ -281,8 +281,12 @@ def test_log_diff_trace_and_report_tell_what_happened(undisturbed: Path, capsys:
     assert [item["answer"] for item in story["annotations"]]
     assert story["consensus"][0]["answer"] == story["versions"][0]["answer"]
     assert len(story["versions"][0]["adapters"]) == 2  # trained on the cleaned and on the uncleaned labels
-    doubted = int(verdicts[verdicts["verdict"] != "keep"]["example_id"].iloc[0])
-    assert any(item["flagged"] for item in said("trace", str(doubted), "--project", str(undisturbed))["findings"])
+    doubted = next(int(row) for row in verdicts[verdicts["verdict"] != "keep"]["example_id"] if splits[row] == "train")
+    told = said("trace", str(doubted), "--project", str(undisturbed))
+    assert any(item["flagged"] for item in told["findings"])
+    assert len(told["versions"][0]["adapters"]) == 1  # on the uncleaned labels only
+    asked = next(int(row) for row in verdicts["example_id"] if splits[row] == "test")
+    assert said("trace", str(asked), "--project", str(undisturbed))["versions"][0]["adapters"] == []
     assert said("report", str(undisturbed))["report"].endswith("report.html")
     assert run(["trace", "987654", "--project", str(undisturbed)]) == 2
     for command in (["log"], ["report"], ["check"], ["evaluate"], ["promote"]):
