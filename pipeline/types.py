@@ -45,13 +45,61 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Control:
-    """The part of a label configuration that one task type reads: which control, on which data field, which labels."""
+    """One control of a label configuration, with the object it is bound to."""
 
     name: str  # Label Studio's from_name
     to_name: str
-    tag: str  # "Choices", ...
+    tag: str  # "Choices", "Labels", "TextArea", ...
     field: str  # the data key that the annotator sees, "text" for value="$text"
-    labels: tuple[str, ...]
+    labels: tuple[str, ...]  # as results hold them: the alias where there is one
+    shows: str = "Text"  # the object's tag: "Text", "HyperText", "Paragraphs", "Chat", "Image", ...
+    paths: tuple[tuple[str, ...], ...] = ()  # Taxonomy and nested choices: every node as the path to it
+    settings: tuple[tuple[str, str], ...] = ()  # the tag's other attributes as written, sorted by name
+
+    def setting(self, name: str, default: str = "") -> str:
+        return dict(self.settings).get(name, default)
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """What a task type reads: the controls of a label configuration, and which of them hold the answer."""
+
+    controls: tuple[Control, ...]
+    answer: tuple[str, ...]  # names of the controls that hold the answer; the first is the main one
+    fields: tuple[str, ...]  # the data fields that make up an example's text, in the order in which they are read
+
+    def named(self, name: str) -> Control | None:
+        return next((control for control in self.controls if control.name == name), None)
+
+    @property
+    def control(self) -> Control:
+        """The main control."""
+        return next(control for control in self.controls if control.name == self.answer[0])
+
+
+@dataclass(frozen=True)
+class Item:
+    """One entry of an annotation's raw `result`, read.
+
+    value is JSON-able and normalised by type (see `pipeline/results.py`); for what is not understood it is the raw
+    entry, untouched. region: Label Studio's id of the entry, "" if it has none; parent: the region it belongs to.
+    """
+
+    control: str
+    type: str
+    value: Any
+    region: str = ""
+    parent: str = ""
+    understood: bool = True
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An entry of a raw `result` that cannot be read: `reason` is a clause such as "the span 5-3 ends before it begins"."""
+
+    control: str
+    reason: str
+    raw: Any
 
 
 @dataclass(frozen=True)
