@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from pipeline.consensus import whole
 from pipeline.consensus.aggregation import METHODS, Posterior, Votes, as_votes, choose, decide, solve
 from pipeline.consensus.agreement import agreement
 from pipeline.statistics import wilson
@@ -27,8 +28,8 @@ class Consensus:
 
 
 def latest_answers(annotations: pd.DataFrame) -> pd.DataFrame:
-    """One answer per annotator and example (example_id, annotator, label): the last one given; none that was cancelled
-    or empty."""
+    """One answer per annotator and example (example_id, annotator, answer as JSON, label as its value): the last one given;
+    none that was cancelled or empty."""
     given = annotations[(annotations["answer"] != "") & ~annotations["cancelled"]]
     given = given.sort_values(["example_id", "annotator", "updated_at", "annotation_id"])
     last = given.drop_duplicates(["example_id", "annotator"], keep="last")
@@ -36,6 +37,7 @@ def latest_answers(annotations: pd.DataFrame) -> pd.DataFrame:
         {
             "example_id": last["example_id"],
             "annotator": last["annotator"],
+            "answer": last["answer"],
             "label": [orjson.loads(answer) for answer in last["answer"]],
         }
     ).reset_index(drop=True)
@@ -61,6 +63,8 @@ def build(
     method: str = "auto",
     seed: int = 0,
 ) -> Consensus:
+    if not labels:
+        return _of_whole_answers(annotations, users or {}, seed)
     answers = latest_answers(annotations)
     votes, ids, people = as_votes(answers, labels)
     chosen, why = choose(votes) if method == "auto" else (method, "Set in project.yaml.")
@@ -79,6 +83,31 @@ def build(
         },
     }
     return Consensus(table, _annotator_table(votes, people, posterior, users or {}), facts)
+
+
+def _of_whole_answers(annotations: pd.DataFrame, users: dict[str, str], seed: int) -> Consensus:
+    """Where an answer is not one of a few labels, see `whole`."""
+    answers = latest_answers(annotations)
+    table = whole.plurality(answers, seed=seed)
+    _put_gold(table, gold_answers(annotations))
+    why = "Answers of this kind are compared as a whole: the one that most annotators gave."
+    facts = {
+        "agreement": whole.agreement(answers),
+        "consensus": {
+            "method": whole.METHOD,
+            "why": why,
+            "ties": int(table["tie"].sum()),
+            "ground_truth": int((table["method"] == "ground_truth").sum()),
+            "alternatives": [],
+        },
+    }
+    return Consensus(table, whole.annotators(answers, users), facts)
+
+
+def _put_gold(table: pd.DataFrame, gold: dict[int, str]) -> None:
+    marked = table["example_id"].isin(list(gold))
+    table.loc[marked, "answer"] = table.loc[marked, "example_id"].map(gold)
+    table.loc[marked, ["confidence", "tie", "method"]] = [1.0, False, "ground_truth"]
 
 
 def _consensus_table(
@@ -104,10 +133,7 @@ def _consensus_table(
             "method": method,
         }
     )
-    gold = gold_answers(annotations)
-    marked = table["example_id"].isin(list(gold))
-    table.loc[marked, "answer"] = table.loc[marked, "example_id"].map(gold)
-    table.loc[marked, ["confidence", "tie", "method"]] = [1.0, False, "ground_truth"]
+    _put_gold(table, gold_answers(annotations))
     return table[list(CONSENSUS_COLUMNS)]
 
 

@@ -38,7 +38,7 @@ def _change(before: pd.DataFrame, after: pd.DataFrame, example: int, column: str
 
 
 def _kept(rows: pd.DataFrame) -> dict[str, int]:
-    labels = [orjson.loads(answer) for answer in rows.loc[rows["verdict"] == "keep", "answer"]]
-    return {
-        str(label): int(count) for label, count in pd.Series(labels, dtype=object).value_counts().sort_index().items()
-    }
+    """label → how many kept examples have it; no counts where answers are not one of a few labels."""
+    answers = rows.loc[rows["verdict"] == "keep", "answer"].value_counts()
+    labels = [(orjson.loads(answer), int(count)) for answer, count in answers.items()]
+    return {label: count for label, count in sorted(labels, key=str) if isinstance(label, str)}
