@@ -26,7 +26,10 @@ ANNOTATION_COLUMNS = (
     "cancelled",
 )
 CONSENSUS_COLUMNS = ("example_id", "answer", "confidence", "annotations", "tie", "method")
-ANNOTATOR_COLUMNS = ("annotator", "name", "annotations", "quality", "quality_low", "quality_high")
+ANNOTATOR_COLUMNS = (
+    "annotator", "name", "annotations", "quality", "quality_low", "quality_high", "gold", "gold_accuracy",
+)  # fmt: skip
+REVIEWED_COLUMNS = ("example_id", "answer", "outcome", "asked", "checks", "annotation_id", "annotator", "updated_at")
 FINDING_COLUMNS = ("check", "subject", "subject_id", "severity", "flagged", "reason", "suggestion")
 VERDICT_COLUMNS = ("example_id", "verdict", "reasons")
 QUARANTINE_COLUMNS = ("source", "record_id", "reason", "record")
