@@ -27,6 +27,7 @@ DEFAULTS = {
     "privacy": "drop",
     "text_quality": "drop",
 }
+REVIEW = "review"  # the name under which a verdict's reasons record that somebody looked again
 TIE = "relabel"  # annotators split evenly: nobody knows the answer yet
 
 
@@ -39,23 +40,50 @@ def actions(configured: Mapping[str, str], known: Mapping[str, Any] | list[str])
 
 
 def decide(
-    examples: pd.DataFrame, consensus: pd.DataFrame, findings: pd.DataFrame, action: Mapping[str, str]
+    examples: pd.DataFrame,
+    consensus: pd.DataFrame,
+    findings: pd.DataFrame,
+    action: Mapping[str, str],
+    reviewed: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """VERDICT_COLUMNS for every example that has an answer. `reasons`: JSON list of {check, action, severity, reason,
-    suggestion}, strongest first."""
+    suggestion}, strongest first.
+
+    `reviewed` (REVIEWED_COLUMNS): what a person answered who was asked to look again. The checks that had asked are settled as
+    long as that answer stands: what they say is noted, and asks nobody a second time.
+    """
     answered = consensus.merge(examples[["example_id"]], on="example_id")
     reasons: dict[int, list[dict[str, Any]]] = {int(example): [] for example in answered["example_id"]}
     for example in answered.loc[answered["tie"].astype(bool), "example_id"]:
         text = "The annotators' answers are tied: somebody has to decide."
         reasons[int(example)].append(_reason("consensus", TIE, 1.0, text, ""))
+    settled = _review(reasons, consensus, reviewed) if reviewed is not None else set()
     flagged = findings[findings["flagged"] & (findings["subject"] == "example")]
     for row in flagged.itertuples():
         taken = action[row.check]
+        if (str(row.check), int(row.subject_id)) in settled and STRENGTH[taken] > STRENGTH["note"]:
+            taken = "note"
         if taken != "ignore" and int(row.subject_id) in reasons:
             reasons[int(row.subject_id)].append(_reason(row.check, taken, row.severity, row.reason, row.suggestion))
     return pd.DataFrame(
         [_verdict(example, reasons[example]) for example in sorted(reasons)], columns=list(VERDICT_COLUMNS)
     )
+
+
+def _review(
+    reasons: dict[int, list[dict[str, Any]]], consensus: pd.DataFrame, reviewed: pd.DataFrame
+) -> set[tuple[str, int]]:
+    """Note each review whose answer is the consensus; the (check, example) pairs that it settles."""
+    answers = dict(zip(consensus["example_id"], consensus["answer"], strict=True))
+    settled: set[tuple[str, int]] = set()
+    for row in reviewed.itertuples():
+        example = int(row.example_id)
+        if example in reasons and answers[example] == row.answer:
+            said = "corrected" if row.outcome == "corrected" else "confirmed"
+            text = f"A person who was asked to look again {said} the answer."
+            reasons[example].append(_reason(REVIEW, "note", 0.0, text, ""))
+            settled |= {(str(check), example) for check in orjson.loads(row.checks)}
+    return settled
 
 
 def urgency(reasons: list[dict[str, Any]]) -> float:

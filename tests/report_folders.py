@@ -234,10 +234,10 @@ def _annotators(random: Any, people: dict[str, str], annotations: pd.DataFrame) 
         right = int(n * (0.95 - 0.06 * (at % 5)))
         interval = wilson(right, n) if n else None
         rows.append(
-            (key, name, n, *((interval.value, interval.low, interval.high) if interval else (None, None, None)))
+            (key, name, n, *((interval.value, interval.low, interval.high) if interval else (None, None, None)), 0, None)
         )
     return pd.DataFrame(rows, columns=list(ANNOTATOR_COLUMNS)).astype(
-        {"quality": "float64", "quality_low": "float64", "quality_high": "float64"}
+        {"quality": "float64", "quality_low": "float64", "quality_high": "float64", "gold_accuracy": "float64"}
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 from pipeline.consensus import whole
 from pipeline.consensus.aggregation import METHODS, Posterior, Votes, as_votes, choose, decide, solve
 from pipeline.consensus.agreement import agreement
+from pipeline.consensus.truth import against_truth, put, truths, with_gold
 from pipeline.statistics import wilson
 from pipeline.types import ANNOTATOR_COLUMNS, CONSENSUS_COLUMNS
 
@@ -28,29 +30,20 @@ class Consensus:
 
 
 def latest_answers(annotations: pd.DataFrame) -> pd.DataFrame:
-    """One answer per annotator and example (example_id, annotator, answer as JSON, label as its value): the last one given;
-    none that was cancelled or empty."""
+    """One answer per annotator and example (example_id, annotation_id, annotator, answer as JSON, label as its value): the
+    last one given; none that was cancelled or empty."""
     given = annotations[(annotations["answer"] != "") & ~annotations["cancelled"]]
     given = given.sort_values(["example_id", "annotator", "updated_at", "annotation_id"])
     last = given.drop_duplicates(["example_id", "annotator"], keep="last")
     return pd.DataFrame(
         {
             "example_id": last["example_id"],
+            "annotation_id": last["annotation_id"],
             "annotator": last["annotator"],
             "answer": last["answer"],
             "label": [orjson.loads(answer) for answer in last["answer"]],
         }
     ).reset_index(drop=True)
-
-
-def gold_answers(annotations: pd.DataFrame) -> dict[int, str]:
-    """example id → ground-truth answer (JSON), where there is exactly one. Label Studio marks every imported annotation
-    as ground truth unless told otherwise; a project in which all are marked has told us nothing."""
-    given = annotations[(annotations["answer"] != "") & ~annotations["cancelled"]]
-    if given["ground_truth"].all():
-        return {}
-    marked = given[given["ground_truth"]].drop_duplicates("example_id", keep=False)
-    return dict(zip(marked["example_id"].tolist(), marked["answer"].tolist(), strict=True))
 
 
 def build(
@@ -62,15 +55,21 @@ def build(
     users: dict[str, str] | None = None,
     method: str = "auto",
     seed: int = 0,
+    reviewed: Mapping[int, str] | None = None,
 ) -> Consensus:
+    """`reviewed`: example id → the answer (JSON) of somebody who was asked to look again; it is the consensus, before ground
+    truth, which is the consensus before the votes."""
+    truth = truths(annotations)
+    gold = dict(zip(truth["example_id"].tolist(), truth["answer"].tolist(), strict=True))
+    decided = {"ground_truth": gold, "review": reviewed or {}}
     if not labels:
-        return _of_whole_answers(annotations, users or {}, seed)
+        return _of_whole_answers(annotations, users or {}, seed, decided, truth)
     answers = latest_answers(annotations)
     votes, ids, people = as_votes(answers, labels)
     chosen, why = choose(votes) if method == "auto" else (method, "Set in project.yaml.")
     posterior = solve(votes, chosen)
     label, tie = decide(posterior, ids, seed)
-    table = _consensus_table(annotations, votes, ids, labels, label, tie, posterior, chosen)
+    table = _consensus_table(decided, votes, ids, labels, label, tie, posterior, chosen)
     final = dict(zip(table["example_id"], table["answer"], strict=True))
     facts = {
         "agreement": agreement(answers, examples, labels=labels, slices=slices, seed=seed),
@@ -78,18 +77,26 @@ def build(
             "method": chosen,
             "why": why,
             "ties": int(table["tie"].sum()),
-            "ground_truth": int((table["method"] == "ground_truth").sum()),
+            **_decided_counts(table),
             "alternatives": _alternatives(votes, ids, labels, final, chosen, seed),
         },
     }
-    return Consensus(table, _annotator_table(votes, people, posterior, users or {}), facts)
+    own = against_truth(posterior.own, answers, truth, labels)
+    people_table = _annotator_table(votes, people, Posterior(posterior.probabilities, own), users or {})
+    return Consensus(table, with_gold(people_table, answers, truth), facts)
 
 
-def _of_whole_answers(annotations: pd.DataFrame, users: dict[str, str], seed: int) -> Consensus:
+def _of_whole_answers(
+    annotations: pd.DataFrame,
+    users: dict[str, str],
+    seed: int,
+    decided: Mapping[str, Mapping[int, str]],
+    truth: pd.DataFrame,
+) -> Consensus:
     """Where an answer is not one of a few labels, see `whole`."""
     answers = latest_answers(annotations)
     table = whole.plurality(answers, seed=seed)
-    _put_gold(table, gold_answers(annotations))
+    _put_decided(table, decided)
     why = "Answers of this kind are compared as a whole: the one that most annotators gave."
     facts = {
         "agreement": whole.agreement(answers),
@@ -97,21 +104,25 @@ def _of_whole_answers(annotations: pd.DataFrame, users: dict[str, str], seed: in
             "method": whole.METHOD,
             "why": why,
             "ties": int(table["tie"].sum()),
-            "ground_truth": int((table["method"] == "ground_truth").sum()),
+            **_decided_counts(table),
             "alternatives": [],
         },
     }
-    return Consensus(table, whole.annotators(answers, users), facts)
+    return Consensus(table, with_gold(whole.annotators(answers, users), answers, truth), facts)
 
 
-def _put_gold(table: pd.DataFrame, gold: dict[int, str]) -> None:
-    marked = table["example_id"].isin(list(gold))
-    table.loc[marked, "answer"] = table.loc[marked, "example_id"].map(gold)
-    table.loc[marked, ["confidence", "tie", "method"]] = [1.0, False, "ground_truth"]
+def _put_decided(table: pd.DataFrame, decided: Mapping[str, Mapping[int, str]]) -> None:
+    for method, answers in decided.items():
+        put(table, answers, method)
+
+
+def _decided_counts(table: pd.DataFrame) -> dict[str, int]:
+    names = {"ground_truth": "ground_truth", "reviewed": "review"}
+    return {name: int((table["method"] == method).sum()) for name, method in names.items()}
 
 
 def _consensus_table(
-    annotations: pd.DataFrame,
+    decided: Mapping[str, Mapping[int, str]],
     votes: Votes,
     ids: Any,
     labels: tuple[str, ...],
@@ -133,13 +144,13 @@ def _consensus_table(
             "method": method,
         }
     )
-    _put_gold(table, gold_answers(annotations))
+    _put_decided(table, decided)
     return table[list(CONSENSUS_COLUMNS)]
 
 
 def _annotator_table(votes: Votes, people: Any, posterior: Posterior, users: dict[str, str]) -> pd.DataFrame:
-    """quality: the probability that an answer of this annotator is right, judged by the others' answers only; NaN where
-    nobody else answered.
+    """quality: the probability that an answer of this annotator is right, judged by ground truth where there is any, else
+    by the others' answers only; NaN where nobody else answered.
 
     The others are not always right themselves. Where they give the right answer with probability a on average, and each wrong
     one with b, an annotator of quality s agrees with them at the rate s·a + (1 − s)·b; this is solved for s, and the Wilson
@@ -155,7 +166,7 @@ def _annotator_table(votes: Votes, people: Any, posterior: Posterior, users: dic
     for number, person in enumerate(people):
         values = _quality(agreed[number], sure[number], int(seen[number]), votes.labels)
         rows.append((person, users.get(person, person), int(size[number]), *values))
-    table = pd.DataFrame(rows, columns=list(ANNOTATOR_COLUMNS))
+    table = pd.DataFrame(rows, columns=[name for name in ANNOTATOR_COLUMNS if not name.startswith("gold")])
     return table.astype({"quality": "float64", "quality_low": "float64", "quality_high": "float64"})
 
 
