@@ -14,6 +14,7 @@ import pytest
 from pipeline.errors import ConfigError, LabelStudioError, Missing, SourceError, Unauthorized
 from pipeline.label_studio.connection import Connection, request
 from pipeline.label_studio.label_config import only, read_controls, write_choices
+from pipeline.label_studio.listing import full_pages
 from pipeline.label_studio.project import ensure_users, import_tasks, project_facts, setup_project, users
 from pipeline.label_studio.segments import SEGMENTS
 from pipeline.label_studio.send_back import MOST, push_predictions, push_review_queue
@@ -334,10 +335,12 @@ def test_a_task_that_breaks_label_studio_itself_is_named(filled: Filled, tmp_pat
     url = f"{filled.connection.url}/api/projects/{filled.project}/import?return_task_ids=true"
     poisoned = httpx.post(url, content=raw, headers=headers, trust_env=False).json()["task_ids"][0]
     with pytest.raises(SourceError, match=f"task {poisoned} "):
-        sync(Store(tmp_path), filled.connection, filled.project)
-    assert not store_files(tmp_path)
+        list(full_pages(filled.connection, filled.project, include=["id", "data"]))
+    synced = sync(Store(tmp_path), filled.connection, filled.project)
+    assert (synced["tasks"], [item["task_id"] for item in synced["unreadable"]]) == (13, [poisoned])
     request(filled.connection, "DELETE", f"/api/tasks/{poisoned}/")
-    assert sync(Store(tmp_path), filled.connection, filled.project)["tasks"] == 12
+    synced = sync(Store(tmp_path), filled.connection, filled.project)
+    assert (synced["tasks"], synced["unreadable"]) == (12, [])
 
 
 def store_files(folder: Path) -> list[Path]:

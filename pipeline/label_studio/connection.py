@@ -69,13 +69,14 @@ def request(
     params: Mapping[str, Any] | None = None,
     json: Any = None,
     timeout: float = 60.0,
+    tries: int = TRIES,
 ) -> Any:
     """The answer's JSON, None if it is empty.
 
-    A GET is tried up to TRIES times on no answer, 429 and 5xx. Raises Unreachable, LostReply (a write whose answer did
-    not come), Unauthorized or LabelStudioError.
+    A GET is tried up to `tries` times on no answer, half an answer, 429 and 5xx. Raises Unreachable, LostReply (a write
+    whose answer did not come), Unauthorized, ServerFault or another LabelStudioError.
     """
-    response = _send(connection, method, path, params=params, json=json, timeout=timeout)
+    response = _send(connection, method, path, params=params, json=json, timeout=timeout, tries=tries)
     if not response.content:
         return None
     try:
@@ -139,6 +140,7 @@ def _send(
     params: Mapping[str, Any] | None = None,
     json: Any = None,
     timeout: float = 60.0,
+    tries: int = TRIES,
 ) -> httpx.Response:
     content = None if json is None else _encode(json)
 
@@ -158,10 +160,10 @@ def _send(
             # the access token ran out between two requests; what was refused was not carried out
             del _access[connection]
             response = once()
-        return response
+        return _whole(response) if read else response
 
     read = method == "GET"
-    response = _patiently(connection, call, tries=TRIES if read else 1, read=read)
+    response = _patiently(connection, call, tries=tries if read else 1, read=read)
     if response.status_code >= 300:
         raise refusal(
             connection, response.status_code, shown(response, connection), f"{method} {path}", read=read
@@ -190,13 +192,25 @@ def _patiently(
     raise AssertionError("unreachable")
 
 
+def _whole(response: httpx.Response) -> httpx.Response:
+    """An answer that says it is JSON and stops in the middle was cut off on its way: as good as none."""
+    if response.is_success and "json" in response.headers.get("content-type", "") and response.content:
+        try:
+            orjson.loads(response.content)
+        except orjson.JSONDecodeError as error:
+            raise httpx.RemoteProtocolError("the answer was cut off") from error
+    return response
+
+
 def _retry_after(response: httpx.Response) -> float:
-    """Seconds the server asks us to wait; 0 if it does not say."""
+    """Seconds the server asks us to wait, by its own clock if it names a date; 0 if it does not say."""
     header = response.headers.get("retry-after", "")
     if header.isdigit():
         return float(header)
     try:
-        return max(0.0, (email.utils.parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+        now = response.headers.get("date")
+        since = email.utils.parsedate_to_datetime(now) if now else datetime.now(UTC)
+        return max(0.0, (email.utils.parsedate_to_datetime(header) - since).total_seconds())
     except (ValueError, TypeError):
         return 0.0
 

@@ -20,6 +20,10 @@ class LostReply(Unreachable):
     """A write was sent and no answer came: it may have been carried out. Read back before writing again."""
 
 
+class ServerFault(LabelStudioError):
+    """The server itself broke on this request (500), and would again: often on the text of one task."""
+
+
 def unreachable(connection: Connection, error: Exception, *, lost: bool) -> Unreachable:
     what = str(error).replace(connection.token, "…") or type(error).__name__
     if lost:
@@ -48,7 +52,8 @@ def refusal(
         return unreachable(connection, Exception(f"status {status}"), lost=True)
     if status in GATEWAY or status == 429:
         return unreachable(connection, Exception(f"status {status}"), lost=False)
-    return LabelStudioError(f"Label Studio at {connection.url} answered {what} with {status}: {body}")
+    kind = ServerFault if status == 500 else LabelStudioError
+    return kind(f"Label Studio at {connection.url} answered {what} with {status}: {body}")
 
 
 def shown(response: httpx.Response, connection: Connection) -> str:

@@ -8,55 +8,44 @@ The first pull and the later ones take the same road, the task list with annotat
 the same whichever brought it. It cost 1.3 server CPU milliseconds a task, as much as an export; but an export holds
 the whole project in the server's memory (0.9 GB for 50,000 tasks), is cut off by proxies after a minute, leaves a copy on the
 server's disk, and as a snapshot on SQLite keeps annotators from saving while it runs.
+
+A pull that is interrupted, at whatever point, goes on where it stopped (see `resume`). A task that the server itself fails on
+is a row without content: it is there, it counts, and `Mirror.unreadable` says why it cannot be read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 
-from pipeline.errors import Missing, SourceError
+from pipeline.errors import SourceError
+from pipeline.label_studio import resume
 from pipeline.label_studio.connection import Connection, server_time
-from pipeline.label_studio.listing import PAGE, bare_pages, condition, full_pages
+from pipeline.label_studio.listing import condition, count
+from pipeline.label_studio.mirror import (
+    LOG,
+    Mirror,
+    label_configs,
+    mirror_tasks,
+    read_mirror,
+    task_revisions,
+    unreadable,
+)
 from pipeline.label_studio.project import project_facts, users
-from pipeline.label_studio.segments import Row, living, newest, write
-from pipeline.label_studio.send_back import RANK
+from pipeline.label_studio.pull import FIELDS, all_pages, changed_rows, deleted_rows, touched_pages
+from pipeline.label_studio.segments import SCHEMA, Index, annotators, compacted, read_index, to_table, write
 from pipeline.store import Store, digest
 
-LOG = "mirror"
+__all__ = ["LOG", "Mirror", "label_configs", "mirror_tasks", "read_mirror", "sync", "task_revisions"]
+
 # A transaction's rows carry the time they were written, and are seen once it ends: 6 s later for 5,000 imported tasks.
 # What changed in the last minutes before a pull is read again by the next.
 OVERLAP = timedelta(minutes=5)
-DATE_FORM = "%Y-%m-%dT%H:%M:%S.%fZ"
-
-# Every field kept, of tasks and of their annotations. Left out: what Label Studio derives from these, drafts (unfinished),
-# and predictions (ours, or a model's; `parent_prediction` says when an answer started from one).
-TASK_FIELDS = (
-    "id", "inner_id", "project", "data", "meta", "created_at", "updated_at", "file_upload", "storage_filename",
-    "annotations",
-)  # fmt: skip
-ANNOTATION_FIELDS = (
-    "result", "completed_by", "updated_by", "was_cancelled", "ground_truth", "lead_time", "draft_created_at",
-    "import_id", "last_action", "bulk_created", "parent_prediction", "parent_annotation", "last_created_by",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Mirror:
-    """A project as it was at one entry: living tasks by id, raw; `users` maps annotator ids to names to show."""
-
-    tasks: list[dict[str, Any]]
-    label_config: str
-    users: dict[str, str]
-    number: int
-    project_id: int
-    url: str
-    title: str
 
 
 def sync(
@@ -66,50 +55,32 @@ def sync(
     *,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Bring the mirror up to date. Returns number (of the newest entry), new (whether it was made now), tasks,
-    annotations, and how many tasks were added, changed and deleted.
+    """Bring the mirror up to date. Returns number (of the newest entry), new (whether it was made now), tasks (unreadable
+    ones too), annotations, how many tasks were added, changed and deleted, unreadable (a list of {task_id, reason}), and
+    drafts (how many tasks have an answer that somebody began and did not submit; its content is not pulled).
 
-    SourceError if the mirror belongs to another project. Conflict if another sync published at the same time: run again.
+    SourceError if the mirror belongs to another project. Waits while another sync into the same store runs on this machine;
+    Conflict if one on another machine published at the same time: run again.
     """
     facts = project_facts(connection, project_id)
-    last = store.head(LOG)
-    _same_project(store, last, facts)
-    seen_at = server_time(connection)
-    old = list(last["segments"]) if last else []
-    before = living(store, old)
-    since = _watermark(store, last)
-    if since is None:
-        pages = full_pages(connection, project_id, include=_FIELDS)
-    else:
-        pages = _touched(connection, project_id, since - OVERLAP, before)
-    expected = 0 if last else facts["task_number"]
-    changes = _changes(_watched(pages, lambda done: progress(done, max(done, expected))), before)
-    new = write(store, changes, seen_at)
-    facts = project_facts(connection, project_id)
-    if len(living(store, [*old, *new])) != facts["task_number"]:
-        gone = _deletions(connection, project_id, living(store, [*old, *new]))
-        new += write(store, gone, seen_at)
-    return _publish(store, connection, last, facts, before, new, seen_at)
-
-
-def read_mirror(store: Store, number: int | None = None) -> Mirror:
-    """The project at entry `number`, or as it is now. Missing if nothing was synced, or there is no such entry."""
-    entries = {int(entry.stem): entry for entry in store.entries(LOG)}
-    if not entries:
-        raise Missing(f"Nothing was synced into {store.root} yet: run `assay sync`.")
-    number = max(entries) if number is None else number
-    if number not in entries:
-        raise Missing(f"The mirror in {store.root} has no entry {number}: it goes from 1 to {max(entries)}.")
-    body = store.read(entries[number])
-    rows = newest(store, body["segments"], "raw")
-    raw = {row["task_id"]: row["raw"] for row in rows if not row["deleted"]}
-    return Mirror(
-        [orjson.loads(raw[task]) for task in sorted(raw)],
-        body["label_config"], body["users"], number, body["project_id"], body["url"], body["title"],
-    )  # fmt: skip
-
-
-_FIELDS = (*TASK_FIELDS, *ANNOTATION_FIELDS)
+    _same_project(store, store.head(LOG), facts)
+    with resume.alone(store):
+        last = store.head(LOG)
+        old = list(last["segments"]) if last else []
+        before = read_index(store, old)
+        about = {name: facts[name] for name in ("id", "created_at")}
+        about |= {"entry": last["number"] if last else 0, "form": digest(FIELDS, SCHEMA.names)}
+        pull = resume.begin(store, about, lambda: server_time(connection))
+        _fetch(store, connection, facts, last, before, pull, progress)
+        new = write(store, resume.noted(pull))
+        facts = project_facts(connection, project_id)
+        now = read_index(store, [*old, *new])
+        if now.living.sum() != facts["task_number"]:
+            new += write(store, [to_table(deleted_rows(connection, project_id, now, pull.seen_at))])
+            now = read_index(store, [*old, *new])
+        result = _publish(store, connection, last, facts, before, now, new, pull.seen_at)
+        resume.end(pull)
+        return result
 
 
 def _same_project(store: Store, last: dict[str, Any] | None, facts: dict[str, Any]) -> None:
@@ -122,112 +93,86 @@ def _same_project(store: Store, last: dict[str, Any] | None, facts: dict[str, An
         )
 
 
-def _touched(
-    connection: Connection, project_id: int, since: datetime, before: dict[int, Row]
-) -> Iterator[list[dict[str, Any]]]:
-    """Tasks written after `since`, but for those we have as they are: looking at them alone costs a quarter."""
-    newer = condition("updated_at", "greater", "Datetime", since.strftime(DATE_FORM))
-    for page in bare_pages(connection, project_id, include=["id", "updated_at"], filters=[newer]):
-        ids = [
-            task["id"] for task in page if before.get(task["id"], {}).get("updated_at") != task["updated_at"]
-        ]
-        for start in range(0, len(ids), PAGE):
-            these = condition("id", "in_list", "Number", ids[start : start + PAGE])
-            yield from full_pages(connection, project_id, include=_FIELDS, filters=[these])
-
-
-def _changes(pages: Iterable[list[dict[str, Any]]], before: dict[int, Row]) -> Iterator[Row]:
-    """The tasks that differ from what is known."""
-    for task in (task for page in pages for task in page):
-        answers = sorted(task["annotations"], key=lambda answer: answer["id"])
-        task = {**task, "annotations": answers}
-        revision = _revision(task)
-        if task["id"] not in before or before[task["id"]]["revision"] != revision:
-            yield {
-                "task_id": task["id"],
-                "revision": revision,
-                "raw": orjson.dumps(task).decode(),
-                "deleted": False,
-                "updated_at": task["updated_at"],
-                "completed_by": [answer["completed_by"] for answer in answers],
-            }
-
-
-def _revision(task: dict[str, Any]) -> str:
-    """Changes when the task or one of its annotations does; not when its place in a review queue does."""
-    meta = {key: value for key, value in (task["meta"] or {}).items() if key != RANK}
-    lasting = {key: value for key, value in task.items() if key not in ("updated_at", "updated_by", "meta")}
-    return digest(lasting, meta)
-
-
-def _deletions(connection: Connection, project_id: int, living: dict[int, Row]) -> Iterator[Row]:
-    """Label Studio keeps no trace of a deleted task: it is one we know and the server does not."""
-    there = {task["id"] for page in bare_pages(connection, project_id, include=["id"]) for task in page}
-    for task in sorted(living.keys() - there):
-        gone = {"revision": "", "raw": "", "deleted": True, "updated_at": None, "completed_by": []}
-        yield {"task_id": task, **gone}
-
-
-def _watched(
-    pages: Iterable[list[dict[str, Any]]], progress: Callable[[int], None]
-) -> Iterator[list[dict[str, Any]]]:
-    done = 0
+def _fetch(
+    store: Store, connection: Connection, facts: dict[str, Any], last: dict[str, Any] | None, before: Index,
+    pull: resume.Pull, progress: Callable[[int, int], None],
+) -> None:  # fmt: skip
+    """Note what has changed, page by page."""
+    segments = last["segments"] if last else []
+    if last is None:
+        pages = all_pages(connection, facts["id"], pull.last)
+    else:
+        since = _watermark(store, last) - OVERLAP
+        pages = touched_pages(connection, facts["id"], since, before, pull.last)
+    done, expected = pull.looked_at, 0 if last else facts["task_number"]
     for page in pages:
-        yield page
-        done += len(page)
-        progress(done)
+        rows = changed_rows(store, segments, before, page, pull.seen_at)
+        resume.note(pull, to_table(rows), page.last)
+        done += len(page.tasks) + len(page.unreadable)
+        progress(done, max(done, expected))
 
 
 def _publish(
-    store: Store, connection: Connection, last: dict[str, Any] | None, facts: dict[str, Any], before: dict[int, Row],
-    new: list[str], seen_at: datetime,
+    store: Store, connection: Connection, last: dict[str, Any] | None, facts: dict[str, Any], before: Index,
+    now: Index, new: list[str], seen_at: datetime,
 ) -> dict[str, Any]:  # fmt: skip
     segments = [*(last["segments"] if last else []), *new]
-    now = living(store, segments)
-    counts = {
-        "tasks": len(now),
-        "annotations": sum(len(row["completed_by"]) for row in now.values()),
-        "added": len(now.keys() - before.keys()),
-        "changed": sum(
-            row["revision"] != before[task]["revision"] for task, row in now.items() if task in before
-        ),
-        "deleted": len(before.keys() - now.keys()),
-    }
+    annotations, who = annotators(store, segments, now)
+    counts = {"annotations": annotations, **_counts(before, now)}
+    names, departed = _people(connection, last, who)
     body = {
         "project_id": facts["id"],
         "project_created_at": facts["created_at"],
         "url": connection.url,
         "title": facts["title"],
         "label_config": facts["label_config"],
-        "users": _names(connection, last, now),
+        "users": names,
+        "departed": departed,
         "segments": segments,
     }
-    same = last is not None and all(last[name] == value for name, value in body.items())
-    number = last["number"] if last is not None and same else _append(store, last, body, counts, new, seen_at)
+    same = last is not None and all(last.get(name) == value for name, value in body.items())
+    drafts = count(connection, facts["id"], filters=[condition("draft_exists", "equal", "Boolean", "true")])
+    if last is None or not same:
+        entry = {**body, "segments": compacted(store, segments, now), "counts": counts, "new_segments": new}
+        number = store.append(
+            LOG, {**entry, "watermark": seen_at.isoformat()}, after=last["number"] if last else 0
+        )
+    else:
+        number = last["number"]
     _note_watermark(store, number, seen_at)
-    return {"number": number, "new": not same, "project_id": facts["id"], **counts}
+    return {
+        "number": number, "new": not same, "project_id": facts["id"], **counts,
+        "unreadable": unreadable(store, segments, now), "drafts": drafts,
+    }  # fmt: skip
 
 
-def _append(
-    store: Store, last: dict[str, Any] | None, body: dict[str, Any], counts: dict[str, int], new: list[str],
-    seen_at: datetime,
-) -> int:  # fmt: skip
-    entry = {**body, "counts": counts, "new_segments": new, "watermark": seen_at.isoformat()}
-    return store.append(LOG, entry, after=last["number"] if last else 0)
+def _counts(before: Index, now: Index) -> dict[str, int]:
+    known, there = before.task_id[before.living], now.task_id[now.living]
+    both = np.intersect1d(known, there, assume_unique=True).tolist()
+    differs = before.revision[before.find(both)] != now.revision[now.find(both)]
+    return {
+        "tasks": len(there),
+        "added": len(there) - len(both),
+        "changed": int(differs.any(axis=1).sum()),
+        "deleted": len(known) - len(both),
+    }
 
 
-def _names(connection: Connection, last: dict[str, Any] | None, now: dict[int, Row]) -> dict[str, str]:
-    """Names of those who annotated here, no others. Who has left the server keeps the last known name."""
-    annotators = {str(user) for row in now.values() for user in row["completed_by"] if user is not None}
-    known = {**(last["users"] if last else {}), **users(connection)}
-    former = set(last["users"]) if last else set()
-    return {user: known.get(user, f"user {user}") for user in sorted(annotators | former, key=int)}
+def _people(
+    connection: Connection, last: dict[str, Any] | None, who: set[int]
+) -> tuple[dict[str, str], list[str]]:
+    """Names of those who annotated here, no others, and those of them who are not on the server any more: they keep the last
+    known name."""
+    there, former = users(connection), last["users"] if last else {}
+    ids = sorted({str(user) for user in who} | former.keys(), key=int)
+    known = {**former, **there}
+    return {user: known.get(user, f"user {user}") for user in ids}, [
+        user for user in ids if user not in there
+    ]
 
 
-def _watermark(store: Store, last: dict[str, Any] | None) -> datetime | None:
+def _watermark(store: Store, last: dict[str, Any]) -> datetime:
     """The server's time when the last pull began: later than the entry's, if later pulls found nothing new."""
-    if last is None:
-        return None
     try:
         noted = orjson.loads(_note(store).read_bytes())
         if noted["number"] == last["number"]:
