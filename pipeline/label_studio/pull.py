@@ -12,7 +12,7 @@ import orjson
 from pipeline.label_studio.connection import Connection
 from pipeline.label_studio.listing import CAUSE, PAGE, Page, Task, bare_pages, condition, pages
 from pipeline.label_studio.segments import Index, Row, microseconds, revision_numbers, revisions, stream
-from pipeline.label_studio.send_back import RANK
+from pipeline.label_studio.send_back import REVIEW_KEYS
 from pipeline.store import Store, digest
 
 DATE_FORM = "%Y-%m-%dT%H:%M:%S.%fZ"
@@ -111,8 +111,8 @@ def _row(task: Task, revision: str, seen_at: datetime, reason: str | None = None
 
 
 def _revision(task: Task) -> str:
-    """Changes when the task or one of its annotations does; not when its place in a review queue does."""
-    meta = {key: value for key, value in (task["meta"] or {}).items() if key != RANK}
+    """Changes when the task or one of its annotations does; not when a review queue marks it."""
+    meta = {key: value for key, value in (task["meta"] or {}).items() if key not in REVIEW_KEYS}
     lasting = {key: value for key, value in task.items() if key not in ("updated_at", "updated_by", "meta")}
     return digest(lasting, meta)
 

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.errors import ConfigError, SourceError
 from pipeline.label_studio.connection import Connection, appeared, request
 from pipeline.label_studio.failures import LostReply
-from pipeline.label_studio.listing import condition, full_pages
+from pipeline.label_studio.listing import PAGE, bare_pages, condition, full_pages
 from pipeline.types import Control
 
 # The Data Manager orders by one field only, and `meta` is the one field that is free: a task's data is what the annotator
@@ -17,6 +17,11 @@ from pipeline.types import Control
 RANK = "#"
 RANK_STEP = 1000  # room between two ranks, so that a task can be put between them without touching the others
 RANK_DIGITS = 9
+REASON, SUGGESTION = (
+    "assay_reason",
+    "assay_suggestion",
+)  # in a queued task's meta, where the reviewers may know them
+REVIEW_KEYS = (RANK, REASON, SUGGESTION)  # ours: that one of them changed is no change of the task
 # Tasks in one queue: more is no day's work, and each is a filter of its own. Label Studio's API knows `in_list`, but its
 # Data Manager does not: a tab with such a filter keeps the whole page of the project from loading (seen in 1.23.2).
 MOST = 200
@@ -28,7 +33,6 @@ HIDDEN = (
     "created_at", "updated_at", "updated_by", "avg_lead_time", "draft_exists",
 )  # fmt: skip
 BATCH = 500  # predictions; Label Studio stores them by this number, and a batch whole or not at all
-VIEW_PAGE = 1000
 
 Progress = Callable[[int, int], None]
 
@@ -39,14 +43,23 @@ def push_review_queue(
     *,
     title: str,
     task_ids: Sequence[int],
+    notes: Mapping[int, Mapping[str, str]] | None = None,
+    view: int | None = None,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
     """A tab called `title` with exactly these tasks, in this order, the first MOST of them. Returns view (its id), url, tasks
-    (how many it shows), waiting (how many are left for a later queue).
+    (how many it shows), waiting (how many are left for a later queue), reopened (task id as text → its overlap before).
 
-    The same title again changes that tab. Each task whose place changed costs one request (0.05 to 0.2 s) and gets a new
-    `updated_at`; the mirror knows that this is no change. A task has one rank, so of two queues that share tasks the
-    one pushed last keeps its order. Tasks that were deleted in the meantime are left out.
+    notes: task id → REASON and SUGGESTION for its meta; a task without any loses those it had. view: the tab to change; by
+    default, and where it is gone, the one with this title, else a new one. What is as it should be already is not written.
+
+    A task that is done is opened again for one more annotator (its overlap becomes one more than it has annotators): only so
+    does "Label All Tasks" in the tab hand it out, in this order, to somebody who has not answered it yet, without showing
+    what the others said. It closes by itself with that answer.
+
+    Each task that changes costs one request (0.05 to 0.2 s) and gets a new `updated_at`; the mirror knows that this is no
+    change. A task has one rank, so of two queues that share tasks the one pushed last keeps its order. Tasks that were deleted
+    in the meantime are left out.
     """
     shown = list(dict.fromkeys(task_ids))[:MOST]
     data = _tab(title) | {
@@ -57,28 +70,78 @@ def push_review_queue(
         "ordering": ["tasks:meta"],
         "hiddenColumns": {"explore": [f"tasks:{name}" for name in HIDDEN], "labeling": []},
     }
-    path, body = "/api/dm/views/", {"project": project_id, "data": data}
-    views = request(connection, "GET", path, params={"project": project_id})
-    if not views:  # the page makes this one only where there is none: everybody would miss the list of all tasks
-        request(connection, "POST", path, json={"project": project_id, "data": _tab("Default")})
-    same = [view["id"] for view in views if (view.get("data") or {}).get("title") == title]
-    if same:
-        view = request(connection, "PATCH", f"{path}{same[0]}/", json=body)["id"]
-    else:
-        view = request(connection, "POST", path, json=body)["id"]
-    metas = _metas(connection, view)
-    moved = _ranks([task for task in shown if task in metas], metas)
-    for done, (task, rank) in enumerate(moved.items()):
-        progress(done, len(moved))
-        rest = {key: value for key, value in metas[task].items() if key != RANK}
-        request(connection, "PATCH", f"/api/tasks/{task}/", json={"meta": {RANK: rank, **rest}})
-    progress(len(moved), len(moved))
+    number = _put_view(connection, project_id, view, data)
+    tasks = _states(connection, project_id, shown)
+    changes = _changes([task for task in shown if task in tasks], tasks, notes or {})
+    for done, (task, body) in enumerate(changes.items()):
+        progress(done, len(changes))
+        request(connection, "PATCH", f"/api/tasks/{task}/", json=body)
+    progress(len(changes), len(changes))
     return {
-        "view": view,
-        "url": f"{connection.url}/projects/{project_id}/data?tab={view}",
-        "tasks": len(metas),
+        "view": number,
+        "url": f"{connection.url}/projects/{project_id}/data?tab={number}",
+        "tasks": len(tasks),
         "waiting": len(set(task_ids)) - len(shown),
+        "reopened": {
+            str(task): tasks[task]["overlap"] for task, body in changes.items() if "overlap" in body
+        },
     }
+
+
+def retire(
+    connection: Connection,
+    project_id: int,
+    *,
+    views: Sequence[int],
+    keep: Sequence[int],
+    overlaps: Mapping[int, int],
+) -> None:
+    """Take an older queue back: these tabs go, tasks other than `keep` lose their notes, and those that were opened again
+    (task id → overlap before) and are still open without an answer that is missing are closed."""
+    there = {item["id"] for item in _views(connection, project_id)}
+    for view in sorted(set(views) & there):
+        request(connection, "DELETE", f"/api/dm/views/{view}/")
+    noted = condition("meta", "contains", "String", f'"{REASON}"')
+    pages = bare_pages(connection, project_id, include=["id", "meta"], filters=[noted])
+    left = {
+        task["id"]: {"meta": _plain(task["meta"])}
+        for page in pages
+        for task in page
+        if task["id"] not in set(keep)
+    }
+    bodies: dict[int, dict[str, Any]] = {task: dict(body) for task, body in left.items()}
+    for task, state in _states(
+        connection, project_id, [task for task in overlaps if task not in set(keep)]
+    ).items():
+        if not state["is_labeled"] and _people(state) >= overlaps[task]:
+            bodies.setdefault(task, {}).update(overlap=overlaps[task], is_labeled=True)
+    for task, body in sorted(bodies.items()):
+        request(connection, "PATCH", f"/api/tasks/{task}/", json=body)
+
+
+def _views(connection: Connection, project_id: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = request(connection, "GET", "/api/dm/views/", params={"project": project_id})
+    return found
+
+
+def _put_view(connection: Connection, project_id: int, view: int | None, data: dict[str, Any]) -> int:
+    """The tab's id, made or changed where it is not as it should be."""
+    path, body = "/api/dm/views/", {"project": project_id, "data": data}
+    views = _views(connection, project_id)
+    if (
+        not views
+    ):  # the page makes this one only where there is none: everybody would miss the list of all tasks
+        request(connection, "POST", path, json={"project": project_id, "data": _tab("Default")})
+    titles = {item["id"]: (item.get("data") or {}).get("title") for item in views}
+    same = [number for number in titles if number == view] or [
+        number for number, title in titles.items() if title == data["title"]
+    ]
+    if not same:
+        return int(request(connection, "POST", path, json=body)["id"])
+    now = next(item["data"] or {} for item in views if item["id"] == same[0])
+    if any(now.get(name) != value for name, value in data.items()):
+        request(connection, "PATCH", f"{path}{same[0]}/", json=body)
+    return int(same[0])
 
 
 def _tab(title: str) -> dict[str, Any]:
@@ -102,7 +165,9 @@ def push_predictions(
     """
     if control.tag != "Choices":
         raise ConfigError(f"Predictions for <{control.tag}> are not supported, only for <Choices>.")
-    wanted = {task: _prediction(control, model_version, task, label, score) for task, label, score in predictions}
+    wanted = {
+        task: _prediction(control, model_version, task, label, score) for task, label, score in predictions
+    }
     there = _predicted(connection, project_id, model_version) if wanted else set()
     missing = [item for task, item in wanted.items() if task not in there]
     for start in range(0, len(missing), BATCH):
@@ -114,17 +179,42 @@ def push_predictions(
     return {"created": len(missing), "present": len(wanted) - len(missing)}
 
 
-def _metas(connection: Connection, view: int) -> dict[int, dict[str, Any]]:
-    """task id -> meta of every task in the tab: through the tab, since a list of ids may be too long for an address."""
-    metas: dict[int, dict[str, Any]] = {}
-    page = 1
-    while True:
-        params = {"view": view, "include": "id,meta", "page": page, "page_size": VIEW_PAGE}
-        answer = request(connection, "GET", "/api/tasks/", params=params)
-        metas |= {task["id"]: task["meta"] or {} for task in answer["tasks"]}
-        if page * VIEW_PAGE >= answer["total"]:
-            return metas
-        page += 1
+def _states(connection: Connection, project_id: int, tasks: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """task id → meta, overlap, is_labeled and annotations of those tasks that exist."""
+    include = ["id", "meta", "overlap", "is_labeled", "annotations", "completed_by", "was_cancelled"]
+    states: dict[int, dict[str, Any]] = {}
+    for start in range(0, len(tasks), PAGE):
+        these = condition("id", "in_list", "Number", list(tasks[start : start + PAGE]))
+        for page in full_pages(connection, project_id, include=include, filters=[these]):
+            states |= {task["id"]: {**task, "meta": task["meta"] or {}} for task in page}
+    return states
+
+
+def _people(state: Mapping[str, Any]) -> int:
+    """How many annotators a task has, as Label Studio counts them for its overlap."""
+    return len({answer["completed_by"] for answer in state["annotations"] if not answer["was_cancelled"]})
+
+
+def _plain(meta: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in meta.items() if key not in (REASON, SUGGESTION)}
+
+
+def _changes(
+    queue: Sequence[int], tasks: Mapping[int, Mapping[str, Any]], notes: Mapping[int, Mapping[str, str]]
+) -> dict[int, dict[str, Any]]:
+    """task id → what to write, for those that are not yet as they should be."""
+    metas = {task: tasks[task]["meta"] for task in queue}
+    ranks = _ranks(queue, metas)
+    changes: dict[int, dict[str, Any]] = {}
+    for task in queue:
+        old = metas[task]
+        rest = {key: value for key, value in old.items() if key not in REVIEW_KEYS}
+        meta = {RANK: ranks.get(task, old.get(RANK)), **notes.get(task, {}), **rest}
+        if meta != old or next(iter(old)) != RANK:
+            changes.setdefault(task, {})["meta"] = meta
+        if tasks[task]["is_labeled"]:
+            changes.setdefault(task, {}).update(overlap=_people(tasks[task]) + 1, is_labeled=False)
+    return changes
 
 
 def _ranks(queue: Sequence[int], metas: Mapping[int, Mapping[str, Any]]) -> dict[int, str]:
@@ -146,7 +236,9 @@ def _prediction(control: Control, model_version: str, task: int, label: str, sco
             f"The prediction for task {task} is {label!r}, which the labeling configuration does not have."
         )
     if not 0 <= score <= 1:  # false for NaN, too
-        raise SourceError(f"The prediction for task {task} has the score {score}: it must lie between 0 and 1.")
+        raise SourceError(
+            f"The prediction for task {task} has the score {score}: it must lie between 0 and 1."
+        )
     result = {
         "from_name": control.name,
         "to_name": control.to_name,
@@ -161,7 +253,11 @@ def _predicted(connection: Connection, project_id: int, model_version: str) -> s
     like = condition("predictions_model_versions", "contains", "List", [model_version])
     pages = full_pages(connection, project_id, include=["id", "predictions", "model_version"], filters=[like])
     tasks = (task for page in pages for task in page)
-    return {task["id"] for task in tasks if any(item["model_version"] == model_version for item in task["predictions"])}
+    return {
+        task["id"]
+        for task in tasks
+        if any(item["model_version"] == model_version for item in task["predictions"])
+    }
 
 
 def _import_batch(connection: Connection, project_id: int, batch: list[dict[str, Any]]) -> None:
