@@ -79,6 +79,13 @@ class Promotion(Section):
     min_slice: int = Field(30, ge=1, description="Slices with fewer test examples are not judged")
 
 
+class Review(Section):
+    """The queue of doubtful examples in Label Studio."""
+
+    blind: bool = Field(True, description="Reviewers see neither the reason nor the suggestion; false writes them to the meta")
+    limit: int = Field(200, ge=1, le=200, description="Tasks in the queue at most: a day's work, and a filter each")
+
+
 class Project(Section):
     """One project.yaml."""
 
@@ -100,6 +107,7 @@ class Project(Section):
     splits: Splits = Splits()
     training: Training = Training()
     promotion: Promotion = Promotion()
+    review: Review = Review()
     seed: int = 0
 
     @field_validator("slices")

@@ -20,10 +20,12 @@ DUPLICATES = ("pipeline/evidence/duplicates.py", "pipeline/evidence/minhash.py")
 
 def consensus(place: Place, source: str) -> str:
     """Tidy tables with groups and splits, the consensus, the annotators and the agreement."""
+    from pipeline import reviewed
     from pipeline.consensus.build import build
 
     parsed = parse_source(place, source)
     settings = place.project
+    looked = reviewed.read(place.store, parsed.annotations, parsed.examples["example_id"])
     built = build(
         parsed.annotations,
         parsed.examples,
@@ -32,9 +34,11 @@ def consensus(place: Place, source: str) -> str:
         users=parsed.users,
         method=settings.consensus.method,
         seed=settings.seed,
+        reviewed=dict(zip(looked["example_id"].tolist(), looked["answer"].tolist(), strict=True)),
     )
     examples = _with_splits(place, parsed, built.consensus)
-    key = digest("consensus", source, _frame_digest(examples), _frame_digest(built.consensus), code_digest(*CODE))
+    frames = [_frame_digest(table) for table in (examples, built.consensus, looked)]
+    key = digest("consensus", source, *frames, code_digest(*CODE, "pipeline/reviewed.py"))
 
     def write(folder: Path) -> dict[str, Any]:
         for name, table in (
@@ -43,6 +47,7 @@ def consensus(place: Place, source: str) -> str:
             ("consensus", built.consensus),
             ("annotators", built.annotators),
             ("quarantine", parsed.quarantine),
+            ("reviewed", looked),
         ):
             table.to_parquet(folder / f"{name}.parquet", index=False)
         control = {name: getattr(parsed.control, name) for name in ("name", "to_name", "tag", "field", "labels")}

@@ -77,6 +77,8 @@ def _write_check(
     planted: dict[str, Any] | None,
     evidence_key: str,
 ) -> dict[str, Any]:
+    import pandas as pd
+
     from pipeline.policy import decide as verdicts_of
     from pipeline.report import quality
     from validators.gate import evaluate_gate
@@ -87,7 +89,8 @@ def _write_check(
     found = place.store.folder("findings", findings_key)
     shutil.copyfile(found / "findings.parquet", folder / "findings.parquet")
     run = summary.load(tables, found)
-    verdicts = verdicts_of(run.examples, run.consensus, run.findings, action)
+    looked = pd.read_parquet(folder / "reviewed.parquet")
+    verdicts = verdicts_of(run.examples, run.consensus, run.findings, action, looked)
     verdicts.to_parquet(folder / "verdicts.parquet", index=False)
     gate = evaluate_gate(summary.gate_tables(run, verdicts), suites=suites, parameters={"labels": run.labels})
     body = summary.build(

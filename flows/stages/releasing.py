@@ -20,10 +20,13 @@ def release(place: Place, check_id: str | None = None) -> str:
         pd.read_parquet(folder / f"{name}.parquet") for name in ("examples", "consensus", "verdicts", "annotations")
     )
     rows = logical_rows(examples, answers, verdicts, annotations)
+    looked = pd.read_parquet(folder / "reviewed.parquet")["outcome"].value_counts()
+    review = {name: int(looked.get(name, 0)) for name in ("corrected", "confirmed")}
     facts = {
         "check": run["check_id"], "gate": run["gate"], "project": run["project"], "policy": run["policy"],
         "checks": [{name: item[name] for name in ("check", "status", "flagged", "settings")} for item in run["checks"]],
         "environment": run["environment"], "seed": place.project.seed, "created_at": summary.now(),
         "agreement": run["agreement"]["overall"], "consensus": run["consensus"]["method"],
+        "review": {"reviewed": sum(review.values()), **review},
     }  # fmt: skip
     return commit(place.store, rows, labels=[row["label"] for row in run["labels"]], slices=place.slices, facts=facts)
