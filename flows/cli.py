@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import console, screens
+from flows import cli_serve, console, screens
 from pipeline.errors import AssayError, ConfigError, GateClosed
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ predictions = typer.Typer(
 app.add_typer(server, name="server")
 app.add_typer(review, name="review")
 app.add_typer(predictions, name="predict")
+cli_serve.add(app)
 
 Dir = Annotated[Path, typer.Argument(metavar="[DIR]", help="Project folder", show_default="here")]
 ProjectOption = Annotated[

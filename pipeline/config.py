@@ -129,11 +129,12 @@ class Project(Section):
 
 
 class Secrets(BaseSettings):
-    """From the environment: ASSAY_LABEL_STUDIO_TOKEN."""
+    """From the environment: ASSAY_LABEL_STUDIO_TOKEN and, for `assay serve`, ASSAY_WEBHOOK_SECRET."""
 
     model_config = SettingsConfigDict(env_prefix="ASSAY_", extra="ignore")
 
     label_studio_token: SecretStr | None = None
+    webhook_secret: SecretStr | None = None
 
 
 def load(folder: Path) -> Project:
