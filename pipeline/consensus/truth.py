@@ -30,11 +30,17 @@ def put(table: pd.DataFrame, decided: Mapping[int, str], method: str) -> None:
 
 
 def judged(answers: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
-    """Every answer on an example with ground truth (annotator, right), but for the annotation that is the ground truth: it
-    would be judged by itself. `answers` as `latest_answers` gives them. Two answers are the same if their JSON is."""
+    """Every answer on an example with ground truth (example_id, annotator, right), but for the annotation that is the ground
+    truth: it would be judged by itself. `answers` as `latest_answers` gives them. Answers are the same if their JSON is."""
     both = answers.merge(truth[["example_id", "annotation_id", "answer"]], on="example_id", suffixes=("", "_true"))
     both = both[both["annotation_id"] != both["annotation_id_true"]]
-    return pd.DataFrame({"annotator": both["annotator"], "right": both["answer"] == both["answer_true"]})
+    return pd.DataFrame(
+        {
+            "example_id": both["example_id"],
+            "annotator": both["annotator"],
+            "right": both["answer"] == both["answer_true"],
+        }
+    )
 
 
 def with_gold(annotators: pd.DataFrame, answers: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
