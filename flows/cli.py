@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from flows import cli_serve, console, screens
+from flows.cli_back import review, truth
 from pipeline.errors import AssayError, ConfigError, GateClosed
 
 app = typer.Typer(
@@ -20,12 +21,12 @@ app = typer.Typer(
     help="Finds out how much gold is in your labels: Label Studio, checked dataset versions, PEFT adapters, and back.",
 )  # fmt: skip
 server = typer.Typer(no_args_is_help=True, help="A local Label Studio in an environment of its own.")
-review = typer.Typer(no_args_is_help=True, help="Doubtful examples, back to the annotators.")
 predictions = typer.Typer(
     no_args_is_help=True, help="The champion's answers, as suggestions for what is not labelled yet."
 )
 app.add_typer(server, name="server")
 app.add_typer(review, name="review")
+app.add_typer(truth, name="truth")
 app.add_typer(predictions, name="predict")
 cli_serve.add(app)
 
@@ -303,15 +304,6 @@ def promote(folder: Dir = HERE, as_json: Json = False) -> None:
     place = open_place(folder)
     body = run_promote(place, newest_evaluation(place))
     _finish(body, as_json, screens.promotion, 0 if body["promote"] else 1)
-
-
-@review.command("push")
-def review_push(folder: Dir = HERE, as_json: Json = False) -> None:
-    """The examples to look at again, as a tab in Label Studio, the most doubtful first."""
-    from flows.place import open_place
-    from flows.stages.sending import push_review
-
-    _finish(push_review(open_place(folder), None), as_json, screens.review)
 
 
 @predictions.command("push")

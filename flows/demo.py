@@ -114,7 +114,7 @@ def _numbers(place: Place, body: dict[str, Any]) -> dict[str, Any]:
 
 def _first_doubt(place: Place, check_id: str) -> int:
     """The example that most needs a second look."""
-    from flows.stages.sending import review_queue
+    from flows.stages.reviewing import queue
 
-    queue = review_queue(place.store.folder("checks", check_id))
-    return queue[0] if queue else 1
+    doubts = queue(place, check_id)["example_id"].tolist()
+    return int(doubts[0]) if doubts else 1

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import orjson
 import pandas as pd
 
 from flows.place import Place, connection, project_id
 from flows.stages import Progress, quiet
 from flows.stages.agreeing import control
 from flows.stages.checking import check_run
-from pipeline.policy import urgency
-
-
-def review_queue(check_folder: Path) -> list[int]:
-    """Task ids to look at again, the most doubtful first."""
-    verdicts = pd.read_parquet(check_folder / "verdicts.parquet")
-    doubtful = verdicts[verdicts["verdict"] == "relabel"]
-    urgent = [urgency(orjson.loads(reasons)) for reasons in doubtful["reasons"]]
-    ordered = doubtful.assign(urgent=urgent).sort_values(["urgent", "example_id"], ascending=[False, True])
-    return [int(example) for example in ordered["example_id"]]
 
 
 def push_review(place: Place, check_id: str | None) -> dict[str, Any]:
-    from pipeline.label_studio.send_back import push_review_queue
+    from flows.stages.reviewing import push
 
-    run = check_run(place, check_id)
-    queue = review_queue(place.store.folder("checks", run["check_id"]))
-    return push_review_queue(connection(place), project_id(place), title="Assay: review", task_ids=queue)
+    return push(place, check_id)
 
 
 def push_predictions(place: Place, check_id: str | None, progress: Progress = quiet) -> dict[str, Any]:
