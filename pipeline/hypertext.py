@@ -1,8 +1,9 @@
 """The text of an HTML field, and where Label Studio's offsets into it lie.
 
-The editor's globalOffsets count the code points of all text nodes in order, one for each <br>, and style sheets too; scripts
-and frames are thrown out before it counts (measured on 1.23.2). People and models read something else: no style sheet, and a
-line break where a block begins or ends. `read` gives that text with a map between the two.
+The editor's globalOffsets count the code points of all text nodes of the body in order, one for each <br>, and style sheets
+too; scripts and frames are thrown out before it counts, and white space before the body's content does not get into it
+(measured in a browser on 1.23.2). People and models read something else: no style sheet, and a line break where a block begins
+or ends. `read` gives that text with a map between the two.
 """
 
 from __future__ import annotations
@@ -22,6 +23,17 @@ BLOCKS = frozenset(
     "address article aside blockquote dd div dl dt figcaption figure footer form h1 h2 h3 h4 h5 h6 header hr li main nav "  # noqa: SIM905
     "ol p pre section table tbody td tfoot th thead tr ul".split()
 )
+
+FRAME = frozenset(("html", "head", "body"))  # not part of an XPath, which begins at the body
+HEAD = FRAME | {
+    "meta",
+    "title",
+    "link",
+    "style",
+    "script",
+    "base",
+}  # tags that do not begin the body's content
+ENDS = {"li": frozenset(("li",)), "p": BLOCKS, "td": frozenset(("td", "th", "tr")), "tr": frozenset(("tr",))}
 
 # (number of the parent node, step such as "p[2]") -> number of the node; 0 is the root
 Nodes = dict[tuple[int, str], int]
@@ -118,12 +130,18 @@ class _Reader(HTMLParser):
         ]  # the elements that are open, outermost first: number, name
         self._often: Counter[str] = Counter()  # how many of each name are open
         self._steps: Counter[tuple[int, str]] = Counter()  # children of each name that an element has so far
+        self._begun = False  # the body's content
         self._in_text = False  # the last child of the open element is a text node
         self._block = False
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
-        if self._dropped():
+        self._begun = self._begun or tag == "body" or tag not in HEAD
+        if self._dropped() or tag in FRAME:
             return
+        if tag in ENDS.get(self._open[-1][1], ()):
+            self.handle_endtag(self._open[-1][1])
+        if tag == "tr" and self._open[-1][1] == "table":
+            self.handle_starttag("tbody", ())
         self._block = self._block or tag in BLOCKS
         self._in_text = False
         node = self._child(tag)
@@ -147,11 +165,13 @@ class _Reader(HTMLParser):
         self._in_text = False
 
     def handle_data(self, data: str) -> None:
-        if self._dropped():
+        if not self._begun:  # white space there is dropped, and a style sheet gets into the head
+            data = "" if self._unseen() else data.lstrip(" \t\n\r\f")
+            self._begun = bool(data)
+        if self._dropped() or not self._begun:
             return
-        if (
-            self._in_text
-        ):  # a comment lay between: the editor's sanitizer throws it away, which joins both parts
+        if self._in_text:
+            # A comment lay between: the editor's sanitizer throws it away, which joins both parts.
             node, content, seen, block = self.found.pop()
             self.found.append((node, content + data, seen, block))
         else:
@@ -159,7 +179,7 @@ class _Reader(HTMLParser):
             self._in_text = True
 
     def _add(self, node: int, content: str) -> None:
-        seen = not any(self._often[name] for name in UNSEEN)
+        seen = not self._unseen()
         self.found.append((node, content, seen, self._block))
         self._block = self._block and not seen
 
@@ -170,3 +190,6 @@ class _Reader(HTMLParser):
 
     def _dropped(self) -> bool:
         return self._open[-1][1] in DROPPED
+
+    def _unseen(self) -> bool:
+        return any(self._often[name] for name in UNSEEN)

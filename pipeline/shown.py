@@ -6,7 +6,7 @@
     Chat            a line "role: content" for each message
     List            a line "title: body" for each item; Table: a line "key: value" for each row
 
-An example's text is its fields' texts, joined by a blank line.
+An example's text is its fields' texts, those that are not empty, joined by a blank line.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ BETWEEN = "\n\n"
 
 def example_text(data: Mapping[str, Any], scheme: Scheme) -> str:
     """KeyError for a field that the task lacks, ValueError for one that holds no text."""
-    return BETWEEN.join(field_text(data, field, showing(scheme.controls, field)) for field in scheme.fields)
+    texts = [field_text(data, field, showing(scheme.controls, field)) for field in scheme.fields]
+    return BETWEEN.join(text for text in texts if text)
 
 
 def begins(data: Mapping[str, Any], scheme: Scheme, field: str) -> int:
@@ -32,7 +33,8 @@ def begins(data: Mapping[str, Any], scheme: Scheme, field: str) -> int:
             f"the data field {field!r} is not among those that are read ({', '.join(scheme.fields)})"
         )
     before = scheme.fields[: scheme.fields.index(field)]
-    return sum(len(field_text(data, name, showing(scheme.controls, name))) + len(BETWEEN) for name in before)
+    texts = [field_text(data, name, showing(scheme.controls, name)) for name in before]
+    return sum(len(text) + len(BETWEEN) for text in texts if text)
 
 
 def showing(controls: Sequence[Control], field: str) -> Control | None:

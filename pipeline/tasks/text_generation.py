@@ -1,0 +1,29 @@
+"""Writing a text: an answer is what the annotator wrote, or left standing of a draft. Several entries are joined by a newline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline import entries, shown
+from pipeline.types import Item, Scheme
+
+TAGS = ("TextArea",)
+SEVERAL = False
+PARTIAL = False
+
+
+def classes(scheme: Scheme) -> tuple[str, ...]:
+    return ()
+
+
+def parse(items: Sequence[Item], scheme: Scheme, record: Mapping[str, Any]) -> str | None:
+    return "\n".join(text for item in entries.readable(items) for text in item.value) or None
+
+
+def text(data: Mapping[str, Any], scheme: Scheme) -> str:
+    return shown.example_text(data, scheme)
+
+
+def to_result(answer: str, scheme: Scheme, record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [entries.entry(scheme.control, "textarea", {"text": [answer]})]
