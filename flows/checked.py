@@ -19,7 +19,7 @@ from pipeline import config
 from pipeline.config import Data, Project
 from pipeline.errors import ConfigError
 from pipeline.templates import template as read_template
-from pipeline.types import SPLITS
+from pipeline.types import SPLITS, Scheme
 
 
 def place_for(
@@ -74,20 +74,21 @@ def _keep(folder: Path, project: Project, xml: str | None, *, guess: bool) -> Pl
             project = project.model_copy(update={"slices": project.slices or there, "data": data})
             place = open_project(folder, project, xml)
             parse_source(place, f"file:{place.source_file}")
-        xml = xml or _own_config(place, parsed.control)
+        xml = xml or _own_config(place, parsed.scheme)
     config.save(folder, project)
     if xml is not None:
         (folder / LABEL_CONFIG).write_text(xml, encoding="utf-8")
     return open_place(folder)
 
 
-def _own_config(place: Place, control: Any) -> str | None:
+def _own_config(place: Place, scheme: Scheme) -> str | None:
     """The labels of another project's export, written down, so that from now on a label outside them is an error."""
-    from pipeline.label_studio.label_config import read_controls, write_choices
+    from pipeline.label_studio.label_config import write_choices
 
-    if control in read_controls(place.label_config):
+    control = scheme.control
+    if scheme == place.scheme() or control.tag != "Choices" or control.setting("choice", "single") != "single":
         return None
-    return write_choices(control.labels, field=control.field, name=control.name)
+    return write_choices(control.labels, field=scheme.fields[0], name=control.name)
 
 
 def check_folder(place: Place, *, hidden: bool) -> dict[str, Any]:

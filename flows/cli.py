@@ -13,7 +13,9 @@ from typing import Annotated, Any
 import typer
 
 from flows import cli_serve, console, screens
+from flows.cli_assign import assign
 from flows.cli_back import review, truth
+from flows.cli_compare import compare
 from pipeline.errors import AssayError, ConfigError, GateClosed
 
 app = typer.Typer(
@@ -28,6 +30,8 @@ app.add_typer(server, name="server")
 app.add_typer(review, name="review")
 app.add_typer(truth, name="truth")
 app.add_typer(predictions, name="predict")
+app.add_typer(assign, name="assign")
+app.add_typer(compare, name="compare")
 cli_serve.add(app)
 
 Dir = Annotated[Path, typer.Argument(metavar="[DIR]", help="Project folder", show_default="here")]
@@ -102,8 +106,16 @@ def templates(
 
 
 def _template(found: Any, *, brief: bool) -> dict[str, Any]:
-    short = {"title": found.title, "task": found.task, "description": found.description}
-    long = {"label_config": found.label_config, "guidelines": found.guidelines, "sample": str(found.sample)}
+    rows = found.read_sample()
+    short = {
+        "title": found.title, "task": found.task, "description": found.description, "refines": found.refines,
+        "items": len(rows), "planted": sum(bool(row["fault"]) for row in rows),
+    }  # fmt: skip
+    long = {
+        "fields": list(found.fields), "answer": list(found.answer), "slices": list(found.slices),
+        "example": next(row for row in rows if not row["fault"]),
+        "label_config": found.label_config, "guidelines": found.guidelines, "sample": str(found.sample),
+    }  # fmt: skip
     return short if brief else {"name": found.name, **short, **long}
 
 
@@ -149,24 +161,33 @@ def server_status(as_json: Json = False) -> None:
 
 
 @app.command()
-def setup(folder: Dir = HERE, as_json: Json = False) -> None:
-    """Create or update the Label Studio project from the project folder."""
+def setup(
+    folder: Dir = HERE,
+    drop: Annotated[
+        list[str] | None, typer.Option("--drop", help="A label or control that may go although annotations use it; repeat it")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Create or update the Label Studio project from the project folder. A change that would orphan answers is refused."""
     from flows.setting_up import setup as run_setup
 
     _finish(
-        run_setup(folder), as_json, lambda body: console.say(f"Label Studio project {body['project']}: {body['url']}")
+        run_setup(folder, dropping=drop or ()), as_json, lambda body: console.say(f"Label Studio project {body['project']}: {body['url']}")
     )
 
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="Tasks as csv, jsonl, json or parquet")],
+    file: Annotated[Path | None, typer.Argument(help="Tasks as csv, jsonl, json or parquet")] = None,
     folder: ProjectOption = HERE,
+    sample: Annotated[bool, typer.Option("--sample", help="The template's sample, in place of a file")] = False,
     as_json: Json = False,
 ) -> None:
     """Bring tasks into the Label Studio project; the same tasks twice are imported once."""
     from flows.setting_up import import_file
 
+    if sample is (file is not None):
+        raise ConfigError("Give a file of tasks, or --sample for the template's own: one of them.")
     _finish(
         import_file(folder, file),
         as_json,
@@ -310,11 +331,24 @@ def promote(folder: Dir = HERE, as_json: Json = False) -> None:
 def predict_push(folder: Dir = HERE, as_json: Json = False) -> None:
     """The champion's answers for the tasks without annotation, into Label Studio."""
     from flows.place import open_place
-    from flows.stages.sending import push_predictions
+    from flows.stages.predicting import push_predictions
 
     with console.progress("predict", hidden=as_json) as report:
         body = push_predictions(open_place(folder), None, report)
     _finish(body, as_json, screens.predicted)
+
+
+@predictions.command("status")
+def predict_status(folder: Dir = HERE, as_json: Json = False) -> None:
+    """Whether annotators follow the suggestions, right or wrong: shown against held back."""
+    from flows.place import open_place
+    from flows.stages.predicting import prediction_status
+    from flows.stages.source import sync as run_sync
+
+    place = open_place(folder)
+    with console.progress("sync", hidden=as_json) as report:
+        run_sync(place, report)
+    _finish(prediction_status(place), as_json, screens.anchoring)
 
 
 @app.command("run")

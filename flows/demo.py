@@ -74,11 +74,9 @@ def _import_sample(place: Place, say: Any) -> None:
 
 def make_sample(place: Place) -> Sample:
     """The template's sample with planted faults; the same for the same seed."""
-    from pipeline.label_studio.label_config import only, read_controls
     from pipeline.sample import make
 
-    control = only(read_controls(place.label_config), place.task.TAG)
-    return make(place.template.read_sample(), task=place.task, control=control)
+    return make(place.template.read_sample(), task=place.task, scheme=place.scheme())
 
 
 def with_users(sample: Sample, ids: dict[str, int]) -> list[dict[str, Any]]:

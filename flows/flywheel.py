@@ -15,7 +15,7 @@ from prefect.tasks import exponential_backoff
 
 from flows import console
 from flows.place import open_place
-from flows.stages import adapters, agreeing, checking, releasing, sending, source
+from flows.stages import adapters, agreeing, checking, predicting, releasing, sending, source
 from flows.stages import evidence as evidence_stage
 from pipeline.errors import AssayError
 
@@ -85,7 +85,7 @@ def push_review(folder: str, check_id: str) -> dict[str, Any]:
 @task(task_run_name="predictions", retry_condition_fn=_may_help, **NETWORK)  # type: ignore[call-overload,untyped-decorator]
 def push_predictions(folder: str, check_id: str, hidden: bool) -> dict[str, Any]:
     with console.progress("predict", hidden=hidden) as report:
-        return sending.push_predictions(open_place(folder), check_id, report)
+        return predicting.push_predictions(open_place(folder), check_id, report)
 
 
 def _name() -> str:

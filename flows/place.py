@@ -12,8 +12,9 @@ from pipeline.config import Project, Secrets
 from pipeline.errors import ConfigError, Unauthorized
 from pipeline.label_studio.connection import Connection
 from pipeline.store import Store
-from pipeline.tasks import task_type
+from pipeline.tasks import bind, task_type
 from pipeline.templates import Template, template
+from pipeline.types import Scheme
 
 LABEL_CONFIG = "label_config.xml"
 
@@ -41,9 +42,20 @@ class Place:
         named = self.project.source
         return None if named is None else Path(os.path.normpath(self.folder / named))
 
-    @property
-    def text_field(self) -> str:
-        return self.project.data.text or self.template.field
+    def scheme(self, label_config: str | None = None) -> Scheme:
+        """How the answers of this labeling configuration (default: the one in force here) are read.
+
+        The template's controls and fields hold as long as the configuration still has those controls; a project that brought
+        its own names them in project.yaml, or leaves no choice.
+        """
+        from pipeline.label_studio.label_config import read_controls
+
+        controls = read_controls(self.label_config if label_config is None else label_config)
+        named, text = self.project.data.controls, self.project.data.text
+        has_template = set(self.template.answer) <= {control.name for control in controls}
+        names = named or (self.template.answer if has_template else ())
+        fields = (text,) if text else (self.template.fields if has_template and not named else ())
+        return bind(self.task, controls, names=names, fields=fields)
 
     @property
     def slices(self) -> tuple[str, ...]:

@@ -17,12 +17,30 @@ def init(body: dict[str, Any]) -> None:
 
 
 def templates(body: dict[str, Any]) -> None:
-    rows = [(item["name"], item["task"], item["description"]) for item in body["templates"]]
-    table("Templates", ("name", "task type", "what for"), rows)
+    rows = [
+        (
+            item["name"],
+            f"{item['task']}{', refines ' + item['refines'] if item['refines'] else ''}",
+            item["description"],
+            item["items"],
+        )
+        for item in body["templates"]
+    ]
+    table("Templates", ("name", "task type", "what for", "sample"), rows)
+    say("\nOne of them in full: `assay templates NAME`. A project from it: `assay init DIR --template NAME`.")
 
 
 def template(body: dict[str, Any]) -> None:
-    say(f"{body['title']} ({body['name']}): {body['description']}\n")
+    """What it is for, an item as the annotator gets it with its right answer, the guidelines, the configuration."""
+    base = f", refines {body['refines']}" if body["refines"] else ""
+    say(f"{body['title']} ({body['name']}, task type {body['task']}{base})\n{body['description']}\n")
+    say(f"The annotator reads {', '.join(body['fields'])}; the answer is in {', '.join(body['answer'])}.")
+    say(f"Sample: {body['items']} items, {body['planted']} of them with planted faults. One of them:\n")
+    for name, value in body["example"]["data"].items():
+        shown = value if isinstance(value, str) else orjson.dumps(value).decode()
+        say(f"  {name}: {visible(shown)}")
+    answer = body["example"]["answer"]
+    say(f"  → {visible(answer if isinstance(answer, str) else orjson.dumps(answer).decode())}\n")
     say(body["guidelines"])
     say(body["label_config"])
 
@@ -155,9 +173,31 @@ def review(body: dict[str, Any]) -> None:
 
 
 def predicted(body: dict[str, Any]) -> None:
+    if body.get("reason"):
+        say(f"No suggestions: {body['reason']}.")
+        return
     say(
-        f"{body['created']} suggestions written, {body['present']} were there already. {body.get('reason', '')}".rstrip()
+        f"{body['created']} suggestions written, {body['present']} were there already; {body['held_back']} tasks get none, "
+        "to measure what suggestions do (`assay predict status`)."
     )
+    if body["tab"]:
+        say(f"What the model would learn most from comes first in {body['tab']['url']}")
+
+
+def anchoring(body: dict[str, Any]) -> None:
+    """How often annotators say what the model says, where they see it and where they do not."""
+    rows = []
+    for name, title in (("shown", "suggestion shown"), ("held_back", "held back")):
+        group = body[name]
+        share = f"{group['value']:.0%} [{group['low']:.0%}, {group['high']:.0%}]" if group["answers"] else "–"
+        rows.append((title, group["answers"], share))
+    table("Answers equal to the model's", ("", "answers", "equal"), rows)
+    found = body["anchoring"]
+    if found:
+        points = f"{100 * found['value']:+.0f} points [{100 * found['low']:+.0f}, {100 * found['high']:+.0f}]"
+        say(f"Anchoring: {points} more agreement where the suggestion is seen.")
+    else:
+        say(body["reason"])
 
 
 def flywheel(body: dict[str, Any]) -> None:

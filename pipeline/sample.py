@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from pipeline.types import Control
+from pipeline.types import Scheme
 
 SHARES = (("test", 0.15), ("validation", 0.15))
 UNLABELLED = 6  # messages of each intent that nobody has labelled yet: the next batch
@@ -102,16 +102,16 @@ class _Message:
     labelled: bool = True
 
 
-def make(rows: Sequence[dict[str, str]], *, task: ModuleType, control: Control, seed: int = 7) -> Sample:
-    """`rows`: text, intent and the slices, as in sample.jsonl."""
+def make(rows: Sequence[dict[str, Any]], *, task: ModuleType, scheme: Scheme, seed: int = 7) -> Sample:
+    """`rows`: data (text and slices) and answer, as in the sample.jsonl of text_classification."""
     draw = random.Random(seed)
     messages = [
-        _Message(f"m{number:04d}", row["text"], row["intent"], {name: row[name] for name in SLICES})
+        _Message(f"m{number:04d}", row["data"]["text"], row["answer"], {name: row["data"][name] for name in SLICES})
         for number, row in enumerate(rows)
     ]
     _set_apart(messages, draw)
     planted = _plant(messages, draw)
-    tasks = [_task(message, task, control, draw) for message in messages]
+    tasks = [_task(message, task, scheme, draw) for message in messages]
     planted += [
         {"key": profile.email, "fault": "annotator", "what": profile.fault, "other": ""} for profile in PROFILES if profile.fault
     ]
@@ -213,19 +213,19 @@ def _break(text: str, number: int) -> str:
     return "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 
-def _task(message: _Message, task: ModuleType, control: Control, draw: random.Random) -> dict[str, Any]:
-    data = {"message_id": message.key, control.field: message.text, **message.slices}
+def _task(message: _Message, task: ModuleType, scheme: Scheme, draw: random.Random) -> dict[str, Any]:
+    data = {"message_id": message.key, scheme.fields[0]: message.text, **message.slices}
     if not message.labelled:
         return {"data": data, "annotations": []}
     size = 3 if draw.random() < THREE_OF_FIVE else 5
     chosen = sorted(draw.sample(range(len(PROFILES)), size))
-    answers = [_answer(message, PROFILES[number], control, draw) for number in chosen]
+    answers = [_answer(message, PROFILES[number], task.classes(scheme), draw) for number in chosen]
     return {
         "data": {**data, "split": message.split},
         "annotations": [
             {
                 "completed_by": PROFILES[number].email,
-                "result": task.to_result(answer, control),
+                "result": task.to_result(answer, scheme, {"data": data}),
                 "lead_time": round(PROFILES[number].seconds * draw.lognormvariate(0, 0.4), 1),
                 "ground_truth": False,
             }
@@ -234,7 +234,7 @@ def _task(message: _Message, task: ModuleType, control: Control, draw: random.Ra
     }
 
 
-def _answer(message: _Message, profile: Profile, control: Control, draw: random.Random) -> str:
+def _answer(message: _Message, profile: Profile, labels: Sequence[str], draw: random.Random) -> str:
     if message.said:
         return message.said
     if profile.harsher:
@@ -246,4 +246,4 @@ def _answer(message: _Message, profile: Profile, control: Control, draw: random.
         return instead
     if draw.random() < profile.accuracy:
         return message.truth
-    return draw.choice([label for label in control.labels if label != message.truth])
+    return draw.choice([label for label in labels if label != message.truth])

@@ -1,155 +1,171 @@
 """From Label Studio's raw task JSON, from an export file or the mirror, to tidy tables.
 
-Whatever cannot be read is kept in the quarantine with its reason; `on_bad="fail"` makes the first such record an error.
+Whatever cannot be read is kept in the quarantine with its reason and stops nothing else; `on_bad="fail"` makes the first such
+record an error.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from types import ModuleType
 from typing import Any, Literal
 
-import orjson
 import pandas as pd
 
 from pipeline.errors import SourceError
-from pipeline.types import ANNOTATION_COLUMNS, EXAMPLE_COLUMNS, QUARANTINE_COLUMNS, SPLITS, Control, Parsed
+from pipeline.results import read_items
+from pipeline.tasks import bind
+from pipeline.types import (
+    ANNOTATION_COLUMNS,
+    EXAMPLE_COLUMNS,
+    QUARANTINE_COLUMNS,
+    RESULT_COLUMNS,
+    SPLITS,
+    Control,
+    Item,
+    Parsed,
+    Problem,
+    Scheme,
+)
 
 OnBad = Literal["fail", "quarantine"]
 Record = Mapping[str, Any]
 
 
-def read_export(file: Path) -> list[dict[str, Any]]:
-    """The tasks of a Label Studio JSON export. SourceError if it is not one, or holds two projects' tasks."""
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{file} cannot be read: {error.strerror}.") from error
-    try:
-        tasks = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise SourceError(
-            f"{file} is not JSON (line {error.lineno}, column {error.colno}): export the project from Label Studio as JSON."
-        ) from error
-    if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
-        raise SourceError(f"{file} is not a Label Studio JSON export: it must be a list of tasks, each an object.")
-    if not tasks:
-        raise SourceError(f"{file} holds no task: the project is empty.")
-    for position, task in enumerate(tasks):
-        if not isinstance(task.get("data"), dict):
-            named = task.get("id", f"number {position + 1}")
-            raise SourceError(f"{file}: task {named} has no `data` object: export as JSON, not JSON_MIN or CSV.")
-    projects = sorted({str(task["project"]) for task in tasks if task.get("project") is not None})
-    if len(projects) > 1:
-        raise SourceError(f"{file} mixes the tasks of {len(projects)} projects ({', '.join(projects)}): export one at a time.")
-    return tasks
+
+UNKNOWN = "unknown"  # the annotator of an answer that names none: the account was deleted
 
 
-def choose_control(tasks: Sequence[Record], configured: Control, field: str | None) -> Control:
-    """The control in force for a file.
+def choose_scheme(
+    tasks: Sequence[Record], *, task: ModuleType, configured: Scheme, inferred: Sequence[Control], fields: Sequence[str] = ()
+) -> Scheme:
+    """The scheme in force for a file.
 
-    An export does not hold its label configuration. If its answers use any of the configured labels, the configuration
-    stands (so that an unknown label is an error); if they use none of them, the file is another project's: its own labels,
-    control and text field are read from the answers.
+    An export does not hold its label configuration. If its answers use the configured controls and any of their labels, the
+    configuration stands (so that an unknown label is an error); if they use none of them, the file is another project's: its
+    controls, labels and text field are `inferred` from the answers. SourceError if it is not clear which of them is meant.
     """
-    results = [item for task in tasks for annotation in _annotations(task) for item in _results(annotation)]
-    choices = [item for item in results if isinstance(item.get("value"), dict) and "choices" in item["value"]]
-    used = Counter(
-        label for item in choices if isinstance(item["value"]["choices"], list) for label in item["value"]["choices"]
-    )
-    names = sorted({(str(item.get("from_name")), str(item.get("to_name"))) for item in choices})
-    if field is not None:
-        configured = Control(configured.name, configured.to_name, configured.tag, field, configured.labels)
-    if not used or used.keys() & set(configured.labels):
-        if names and (configured.name, configured.to_name) not in names and len(names) == 1:
-            return Control(*names[0], configured.tag, configured.field, configured.labels)
-        return configured
-    if len(names) > 1:
-        listed = ", ".join(name for name, _ in names)
+    own = [control for control in inferred if control.tag in task.TAGS]
+    mine = [control for control in configured.controls if control.name in configured.answer]
+    known = {label for control in mine for label in control.labels}
+    used = {label for control in own for label in control.labels}
+    if not own or (used & known if known else {control.name for control in own} & set(configured.answer)):
+        return _renamed(configured, own)
+    if len(own) > 1 and not task.SEVERAL:
+        listed = ", ".join(control.name for control in own)
         raise SourceError(
-            f"The answers come from {len(names)} controls ({listed}): say which project this is with --label-config FILE."
+            f"The answers come from {len(own)} controls ({listed}): say which project this is with --label-config FILE."
         )
-    labels = sorted(label for label in used if isinstance(label, str))
-    return Control(*names[0], configured.tag, field or configured.field, tuple(labels))
+    return bind(task, inferred, names=[control.name for control in own], fields=fields)
+
+
+def _renamed(configured: Scheme, own: Sequence[Control]) -> Scheme:
+    """The configured labels under another control's name: the name in the file is what its answers are found by."""
+    if len(own) != 1 or len(configured.answer) != 1 or own[0].name in {item.name for item in configured.controls}:
+        return configured
+    main = replace(configured.control, name=own[0].name, to_name=own[0].to_name)
+    others = [control for control in configured.controls if control.name != configured.answer[0]]
+    return Scheme((main, *others), (main.name,), configured.fields)
+
+
+@dataclass
+class _Reading:
+    """What one pass over the tasks collects."""
+
+    source: str
+    task: ModuleType
+    scheme: Scheme
+    on_bad: OnBad
+    names: dict[str, str]
+    examples: list[tuple[Any, ...]] = dataclass_field(default_factory=list)
+    annotations: list[tuple[Any, ...]] = dataclass_field(default_factory=list)
+    results: list[tuple[Any, ...]] = dataclass_field(default_factory=list)
+    bad: list[tuple[str, str, str, str]] = dataclass_field(default_factory=list)
+    counts: Counter[str] = dataclass_field(default_factory=Counter)
+
+    def refuse(self, reason: str, where: str, record: object) -> None:
+        if self.on_bad == "fail":
+            raise SourceError(
+                f"{self.source}: {where}: {reason}. Mend it, or set bad_records: quarantine to go on without it."
+            )
+        self.bad.append((self.source, where, _clean(reason), json.dumps(record, ensure_ascii=True, default=str)))
 
 
 def parse(
-    tasks: Sequence[Record],
+    tasks: Iterable[Record],
     *,
     task: ModuleType,
-    control: Control,
+    scheme: Scheme,
     source: str,
     slices: Sequence[str] = (),
     group: str | None = None,
     split: str | None = None,
     users: Mapping[str, str] | None = None,
-    on_bad: OnBad = "fail",
+    on_bad: OnBad = "quarantine",
 ) -> Parsed:
     """Tidy tables from raw tasks. `source` is named in errors and in the quarantine.
 
-    Answers that are cancelled, drafts or empty stay in the annotations table (answer "") and count as none.
+    Answers that are cancelled, drafts or empty stay in the annotations table (answer "") and count as none. Entries of controls
+    that hold no answer, and of kinds that are not understood, are in `results`.
     """
-    examples: list[tuple[Any, ...]] = []
-    annotations: list[tuple[Any, ...]] = []
-    bad: list[tuple[str, str, str, str]] = []
-    names = dict(users or {})
+    reading = _Reading(source, task, scheme, on_bad, dict(users or {}))
     seen: set[int] = set()
     for position, record in enumerate(tasks):
+        where = f"task {record.get('id', f'number {position + 1}')}"
         try:
-            example = _example(record, position, task, control, slices, group, split)
+            example = _example(record, position, task, scheme, slices, group, split)
             if example[0] in seen:
                 raise ValueError("another task has the same id")
-            seen.add(example[0])
-            examples.append(example)
         except ValueError as error:
-            bad.append(_refuse(error, f"task {record.get('id', f'number {position + 1}')}", record, source, on_bad))
+            reading.refuse(str(error), where, record)
             continue
-        for answer in _annotations(record):
-            try:
-                annotations.append(_annotation(answer, example[0], len(annotations), task, control, names))
-            except ValueError as error:
-                where = f"annotation {answer.get('id', '?')} of task {example[0]}"
-                bad.append(_refuse(error, where, answer, source, on_bad))
+        seen.add(example[0])
+        reading.examples.append(example)
+        _read_annotations(reading, record, example[0])
     return Parsed(
-        examples=pd.DataFrame(examples, columns=[*EXAMPLE_COLUMNS, *slices]).sort_values("example_id", ignore_index=True),
-        annotations=_annotation_table(annotations),
-        quarantine=pd.DataFrame(bad, columns=list(QUARANTINE_COLUMNS)),
-        control=control,
-        users=names,
+        examples=pd.DataFrame(reading.examples, columns=[*EXAMPLE_COLUMNS, *slices]).sort_values(
+            "example_id", ignore_index=True
+        ),
+        annotations=_annotation_table(reading.annotations),
+        results=_result_table(reading.results),
+        quarantine=pd.DataFrame(reading.bad, columns=list(QUARANTINE_COLUMNS)),
+        scheme=scheme,
+        users=reading.names,
+        counts=dict(reading.counts),
     )
 
 
 def require_answers(parsed: Parsed, source: str) -> None:
     """SourceError if there is nothing to check: no task, or no answer."""
+    why = ""
+    if len(parsed.quarantine):
+        first = parsed.quarantine.iloc[0]
+        why = f" {len(parsed.quarantine)} records could not be read; the first, {first['record_id']}: {first['reason']}."
     if parsed.examples.empty:
-        raise SourceError(f"{source} holds no task that can be read: the project is empty.")
+        raise SourceError(f"{source} holds no task that can be read{':' + why if why else ': the project is empty.'}")
     if not (parsed.annotations["answer"] != "").any():
         raise SourceError(
-            f"{source} has {len(parsed.examples)} tasks but no annotation: label some of them in Label Studio first."
+            f"{source} has {len(parsed.examples)} tasks but no annotation that can be read:"
+            f"{why or ' label some of them in Label Studio first.'}"
         )
 
 
-def _refuse(error: Exception, where: str, record: Record, source: str, on_bad: OnBad) -> tuple[str, str, str, str]:
-    reason = str(error)
-    if on_bad == "fail":
-        raise SourceError(
-            f"{source}: {where}: {reason}. Mend it, or set bad_records: quarantine to go on without it."
-        ) from error
-    return source, where, reason, json.dumps(record, ensure_ascii=True, default=str)
-
-
 def _example(
-    record: Record, position: int, task: ModuleType, control: Control, slices: Sequence[str], group: str | None,
+    record: Record, position: int, task: ModuleType, scheme: Scheme, slices: Sequence[str], group: str | None,
     split: str | None,
-) -> tuple[Any, ...]:
-    data = record["data"]
-    if control.field not in data:
+) -> tuple[Any, ...]:  # fmt: skip
+    data = record.get("data")
+    if not isinstance(data, Mapping):
+        raise ValueError("it has no `data` object")
+    missing = [name for name in scheme.fields if name not in data]
+    if missing:
         has = ", ".join(map(str, data)) or "none"
-        raise ValueError(f"the data field {control.field!r} is missing (it has {has}; --text-field names another)")
-    text = _clean(task.text(data, control))
+        raise ValueError(f"the data field {missing[0]!r} is missing (it has {has}; --text-field names another)")
+    text = _clean(task.text(data, scheme))
     number = record.get("id", position + 1)
     if not isinstance(number, int):
         raise ValueError(f"its id {number!r} is not a number")
@@ -160,22 +176,77 @@ def _example(
     return (*row, *(_clean(str(data.get(name, "") if data.get(name) is not None else "")) for name in slices))
 
 
+def _read_annotations(reading: _Reading, record: Record, example: int) -> None:
+    reading.counts["drafts"] += _length(record.get("drafts"))
+    reading.counts["predictions"] += _length(record.get("predictions"))
+    found = record.get("annotations", record.get("completions"))
+    if found is not None and not isinstance(found, list):
+        reading.refuse(f"its annotations are {type(found).__name__}, not a list", f"task {example}", record)
+        return
+    nameless = 0
+    for answer in found or []:
+        where = f"annotation {answer.get('id', '?') if isinstance(answer, Mapping) else '?'} of task {example}"
+        try:
+            if not isinstance(answer, Mapping):
+                raise ValueError("it is not an object")
+            annotator = _annotator(answer, reading.names)
+            if annotator == UNKNOWN:  # two answers without a name are two people's
+                nameless += 1
+                annotator = UNKNOWN if nameless == 1 else f"{UNKNOWN} {nameless}"
+            reading.annotations.append(_annotation(reading, answer, annotator, record, example, where))
+        except ValueError as error:
+            reading.refuse(str(error), where, answer)
+
+
 def _annotation(
-    answer: Record, example: int, position: int, task: ModuleType, control: Control, names: dict[str, str]
+    reading: _Reading, answer: Record, annotator: str, record: Record, example: int, where: str
 ) -> tuple[Any, ...]:
-    by = answer.get("completed_by")
-    annotator = str(by.get("id") or by.get("email")) if isinstance(by, Mapping) else str(by)
-    if isinstance(by, Mapping):
-        names.setdefault(annotator, str(by.get("email") or annotator))
-    cancelled = bool(answer.get("was_cancelled", False))
-    parsed = None if cancelled else task.parse(_results(answer), control)
+    scheme, task = reading.scheme, reading.task
+    number = answer.get("id")
+    number = number if isinstance(number, int) and not isinstance(number, bool) else -len(reading.annotations) - 1
+    raw = answer.get("result")
+    if raw is not None and not isinstance(raw, list):
+        raise ValueError(f"its result is {type(raw).__name__}, not a list")
+    items, problems = read_items(raw or [], scheme.controls, record["data"])
+    cancelled = bool(answer.get("was_cancelled", answer.get("skipped", False)))
+    own = [item for item in items if item.control in scheme.answer]
+    parsed = None if cancelled else _answer(task, scheme, own, problems, record)
+    for problem in problems:
+        reading.refuse(problem.reason, where, problem.raw)
+    reading.results += [_result(item, number, example) for item in items]
+    reading.counts["not_understood"] += sum(not item.understood for item in items)
     seconds = answer.get("lead_time")
+    known = isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and seconds >= 0
     return (
-        int(answer.get("id") or -position - 1), example, annotator, "" if parsed is None else _dump(parsed),
-        str(answer.get("created_at") or ""), str(answer.get("updated_at") or ""),
-        float(seconds) if isinstance(seconds, (int, float)) and seconds >= 0 else None,
-        bool(answer.get("ground_truth", False)), cancelled,
-    )
+        number, example, annotator, "" if parsed is None else _dump(parsed), str(answer.get("created_at") or ""),
+        str(answer.get("updated_at") or ""), float(seconds or 0) if known else None, bool(answer.get("ground_truth", False)),
+        cancelled,
+    )  # fmt: skip
+
+
+def _answer(
+    task: ModuleType, scheme: Scheme, own: Sequence[Item], problems: Sequence[Problem], record: Record
+) -> Any:
+    """The answer; ValueError if an entry that belongs to it cannot be read and the rest cannot stand without it."""
+    broken = [problem for problem in problems if problem.control in scheme.answer]
+    if broken and (not task.PARTIAL or not own):
+        raise ValueError("; ".join(problem.reason for problem in broken))
+    return task.parse(own, scheme, record)
+
+
+def _annotator(answer: Record, names: dict[str, str]) -> str:
+    by = answer.get("completed_by")
+    if isinstance(by, Mapping):
+        annotator = str(by.get("id") or by.get("email") or UNKNOWN)
+        names.setdefault(annotator, str(by.get("email") or annotator))
+        return annotator
+    return UNKNOWN if by is None else str(by)
+
+
+def _result(item: Item, annotation: int, example: int) -> tuple[Any, ...]:
+    return (
+        annotation, example, item.control, item.type, item.region, item.parent, _dump(item.value), item.understood,
+    )  # fmt: skip
 
 
 def _annotation_table(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
@@ -185,14 +256,15 @@ def _annotation_table(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
     return table.astype({**types, **texts}).sort_values(["example_id", "annotation_id"], ignore_index=True)
 
 
-def _annotations(record: Record) -> list[Record]:
-    found = record.get("annotations", record.get("completions")) or []
-    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []
+def _result_table(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=list(RESULT_COLUMNS))
+    texts = {name: "str" for name in ("control", "type", "region", "parent", "value")}
+    types = {"annotation_id": "int64", "example_id": "int64", "understood": "bool", **texts}
+    return table.astype(types).sort_values(["example_id", "annotation_id"], ignore_index=True, kind="stable")
 
 
-def _results(annotation: Record) -> list[Record]:
-    found = annotation.get("result") or []
-    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []
+def _length(value: object) -> int:
+    return len(value) if isinstance(value, list) else 0
 
 
 def _dump(value: object) -> str:

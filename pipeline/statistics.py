@@ -25,6 +25,19 @@ def wilson(successes: float, n: int, level: float = 0.95) -> Interval:
     return Interval(float(successes / n), float(low[0]), float(high[0]), level)
 
 
+def difference_of_shares(hits: float, n: int, other_hits: float, other_n: int, level: float = 0.95) -> Interval:
+    """hits / n − other_hits / other_n, in [-1, 1], with Newcombe's interval from the two Wilson intervals. ValueError if one of the
+    groups is empty.
+
+    Source: Newcombe (1998), method 10.
+    """
+    a, b = wilson(hits, n, level), wilson(other_hits, other_n, level)
+    value = a.value - b.value
+    low = value - float(np.hypot(a.value - a.low, b.high - b.value))
+    high = value + float(np.hypot(a.high - a.value, b.value - b.low))
+    return Interval(value, low, high, level)
+
+
 def wilson_bounds(successes: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[Array, Array]:
     """Wilson's (low, high) for arrays of counts; see `wilson`."""
     from scipy.special import ndtri

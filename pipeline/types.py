@@ -33,6 +33,10 @@ REVIEWED_COLUMNS = ("example_id", "answer", "outcome", "asked", "checks", "annot
 FINDING_COLUMNS = ("check", "subject", "subject_id", "severity", "flagged", "reason", "suggestion")
 VERDICT_COLUMNS = ("example_id", "verdict", "reasons")
 QUARANTINE_COLUMNS = ("source", "record_id", "reason", "record")
+# Every entry of every result, also of controls that hold no answer; `value` is JSON, the raw entry where not understood.
+RESULT_COLUMNS = ("annotation_id", "example_id", "control", "type", "region", "parent", "value", "understood")
+# In the meta of a task that compares two responses: which of them ("a" or "b") is shown on the left.
+LEFT = "assay_left"
 SUBJECTS = ("example", "annotator", "slice", "corpus")
 VERDICTS = ("keep", "relabel", "drop")
 SPLITS = ("train", "validation", "test")
@@ -107,13 +111,15 @@ class Problem:
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a source holds: tables, what could not be read (kept, with its reason), and the control in force."""
+    """What a source holds: tables, what could not be read (kept, with its reason), and the scheme in force."""
 
     examples: pd.DataFrame  # example_id, data, text, group, split (declared, or ""), slices
     annotations: pd.DataFrame
+    results: pd.DataFrame
     quarantine: pd.DataFrame
-    control: Control
+    scheme: Scheme
     users: dict[str, str] = field(default_factory=dict)  # annotator id -> name to show
+    counts: dict[str, int] = field(default_factory=dict)  # what is neither answer nor fault: drafts, predictions, …
 
 
 @dataclass(frozen=True)
@@ -145,13 +151,14 @@ class Corpus:
     seed: int = 0
 
     def labelled(self) -> pd.DataFrame:
-        """Examples with a consensus: example columns, then `label` (plain text), `confidence`, `tie` and `row` (the
-        position in `examples` and in the evidence)."""
+        """Examples with a consensus: example columns, then `label` (plain text; JSON where the answer is no text),
+        `confidence`, `tie` and `row` (the position in `examples` and in the evidence)."""
         import orjson
 
         rows = self.examples.assign(row=np.arange(len(self.examples)))
         out = rows.merge(self.consensus[["example_id", "answer", "confidence", "tie"]], on="example_id")
-        out["label"] = [orjson.loads(answer) for answer in out.pop("answer")]
+        loaded = [(answer, orjson.loads(answer)) for answer in out.pop("answer")]
+        out["label"] = [value if isinstance(value, str) else answer for answer, value in loaded]
         return out
 
 

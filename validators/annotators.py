@@ -18,7 +18,7 @@ from pipeline.consensus import habits
 from pipeline.consensus.build import latest_answers
 from pipeline.consensus.habits import Row
 from pipeline.types import Corpus
-from validators.check import Report, Skip, check, findings
+from validators.check import Report, Skip, check, findings, require_classes
 
 Said = tuple[float, str]  # how bad, in [0, 1], and the sentence
 MOST_ROWS = 500  # rows of a table in the facts, worst first: no reader goes further, and summary.json stays small
@@ -37,6 +37,7 @@ def annotators(
     """One row per annotator who shares examples with others. Severity is at least 0.5 if anything is flagged, by the worst
     of it; else it is half the rate of disagreement. With two annotators a difference cannot be laid at one door: both
     may be named."""
+    require_classes(corpus)
     table = latest_answers(corpus.annotations)
     if not table.duplicated("example_id").any():
         raise Skip("No example has answers of two annotators: nothing can be compared.")

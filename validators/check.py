@@ -37,6 +37,12 @@ class Skip(Exception):
     """The question makes no sense for this corpus; the message says why."""
 
 
+def require_classes(corpus: Corpus) -> None:
+    """Skip where an answer is not one of a few labels: spans, sets, written answers, ratings."""
+    if not corpus.labels:
+        raise Skip("The answers of this kind of work are not one of a few labels.")
+
+
 @dataclass(frozen=True)
 class Report:
     """What a check says.

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.statistics import wilson
 from pipeline.types import Corpus
-from validators.check import Report, Skip, check, findings
+from validators.check import Report, Skip, check, findings, require_classes
 
 
 @check("class_balance", "Which labels have too few examples to train and test on?", subject="corpus")
@@ -20,6 +20,7 @@ def class_balance(
 ) -> Report:
     """One row per label, of the configuration or in use. Severity is the share of the examples needed that is missing: 0 is
     enough, 1 is none. Needed is `min_examples`, or the largest label's number / `max_ratio` if that is more."""
+    require_classes(corpus)
     given = corpus.labelled()["label"]
     if not len(given):
         raise Skip("No example has an answer yet.")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.statistics import wilson
 from pipeline.types import Corpus
-from validators.check import Report, Skip, check, findings
+from validators.check import Report, Skip, check, findings, require_classes
 
 # The model's log-odds count in full and those of the consensus' confidence by half. Measured on TREC and banking77 with our own
 # probabilities and 1–3, 2, 3 or 5 simulated answers an example, 0.5 to 21 % of the consensus wrong (up to 10 points of it by
@@ -38,6 +38,7 @@ def label_errors(
     """Severity is 1 − the quality of the label: near 1, model and annotators speak against it. cleanlab says how many
     labels are wrong; the worst by severity are flagged, up to that number and only above 0.5. Examples of a class with
     fewer than `min_per_class` are not judged, nor are those without probabilities."""
+    require_classes(corpus)
     judged, left_out = _judged(corpus, min_per_class)
     labels = sorted(set(judged["label"]))
     if len(labels) < 2:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.statistics import benjamini_hochberg, cohens_h, cramers_v, more_often, wilson_bounds
 from pipeline.types import Corpus
-from validators.check import Report, Skip, check, findings
+from validators.check import Report, Skip, check, findings, require_classes
 
 Array = NDArray[np.float64]
 Z95 = 1.959964
@@ -36,6 +36,7 @@ def slice_labels(
     labels) and on both effect sizes. Missing slice values are no group."""
     if not corpus.slices:
         raise Skip("The project defines no slices.")
+    require_classes(corpus)
     labelled = corpus.labelled()
     tables = {name: table for name in corpus.slices if len(table := _counts(labelled, name))}
     tests = [row for name, table in tables.items() for row in _tests(name, table, min_n)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pandas as pd
 from flows.place import Place
 from flows.stages.source import parse_source
 from pipeline.store import code_digest, digest, write_json
-from pipeline.types import Control, IntArray, Parsed
+from pipeline.types import Control, IntArray, Parsed, Scheme
 
-CODE = ("pipeline/consensus", "pipeline/tasks", "pipeline/sources.py", "pipeline/versions/splits.py")
+CODE = (
+    "pipeline/consensus", "pipeline/tasks", "pipeline/results.py", "pipeline/sources.py", "pipeline/versions/splits.py",
+)  # fmt: skip
 DUPLICATES = ("pipeline/evidence/duplicates.py", "pipeline/evidence/minhash.py")
 
 
@@ -26,17 +29,18 @@ def consensus(place: Place, source: str) -> str:
     parsed = parse_source(place, source)
     settings = place.project
     looked = reviewed.read(place.store, parsed.annotations, parsed.examples["example_id"])
+    classes = place.task.classes(parsed.scheme)
     built = build(
         parsed.annotations,
         parsed.examples,
-        labels=parsed.control.labels,
+        labels=classes,
         slices=place.slices,
         users=parsed.users,
         method=settings.consensus.method,
         seed=settings.seed,
         reviewed=dict(zip(looked["example_id"].tolist(), looked["answer"].tolist(), strict=True)),
     )
-    examples = _with_splits(place, parsed, built.consensus)
+    examples = _with_splits(place, parsed, built.consensus, classes)
     frames = [_frame_digest(table) for table in (examples, built.consensus, looked)]
     key = digest("consensus", source, *frames, code_digest(*CODE, "pipeline/reviewed.py"))
 
@@ -44,28 +48,31 @@ def consensus(place: Place, source: str) -> str:
         for name, table in (
             ("examples", examples),
             ("annotations", parsed.annotations),
+            ("results", parsed.results),
             ("consensus", built.consensus),
             ("annotators", built.annotators),
             ("quarantine", parsed.quarantine),
             ("reviewed", looked),
         ):
             table.to_parquet(folder / f"{name}.parquet", index=False)
-        control = {name: getattr(parsed.control, name) for name in ("name", "to_name", "tag", "field", "labels")}
-        write_json(folder / "facts.json", {**built.facts, "control": control, "users": parsed.users, "source": source})
+        facts = {"scheme": asdict(parsed.scheme), "classes": classes, "users": parsed.users, "counts": parsed.counts}
+        write_json(folder / "facts.json", {**built.facts, **facts, "source": source})
         return {"source": source}
 
     place.store.publish("consensus", key, write)
     return key
 
 
-def _with_splits(place: Place, parsed: Parsed, answers: pd.DataFrame) -> pd.DataFrame:
-    """Examples with `group` (what must stay together: near-duplicates, and the project's group key) and `split`."""
+def _with_splits(place: Place, parsed: Parsed, answers: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
+    """Examples with `group` (what must stay together: near-duplicates, and the project's group key) and `split`, stratified
+    where an answer is one of a few labels."""
     from pipeline.versions import commit
     from pipeline.versions.splits import assign, merge_groups
 
     examples = parsed.examples
     groups = merge_groups(_near_groups(place, examples["text"].tolist()), examples["group"])
     labels = examples[["example_id"]].merge(answers, on="example_id", how="left")["answer"]
+    labels = labels if classes else labels.where(labels.isna(), "")
     head = place.store.head(commit.LOG)
     parent = commit.read(place.store, head["id"]).rows if head else None
     frozen = dict(zip(parent["example_id"], parent["split"], strict=True)) if parent is not None else {}
@@ -96,6 +103,26 @@ def _frame_digest(table: pd.DataFrame) -> str:
     return digest(list(table.columns), pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
 
 
-def control(tables: Path) -> Control:
-    facts = orjson.loads((tables / "facts.json").read_bytes())["control"]
-    return Control(**{**facts, "labels": tuple(facts["labels"])})
+def scheme(tables: Path) -> Scheme:
+    """The scheme by which a consensus' answers were read."""
+    stored = orjson.loads((tables / "facts.json").read_bytes())["scheme"]
+    return Scheme(
+        tuple(
+            Control(
+                **{
+                    **one,
+                    "labels": tuple(one["labels"]),
+                    "paths": tuple(map(tuple, one["paths"])),
+                    "settings": tuple(map(tuple, one["settings"])),
+                }
+            )
+            for one in stored["controls"]
+        ),
+        tuple(stored["answer"]),
+        tuple(stored["fields"]),
+    )
+
+
+def classes(tables: Path) -> tuple[str, ...]:
+    """The labels, if an answer is exactly one of them; else none."""
+    return tuple(orjson.loads((tables / "facts.json").read_bytes())["classes"])

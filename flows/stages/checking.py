@@ -92,7 +92,7 @@ def _write_check(
     looked = pd.read_parquet(folder / "reviewed.parquet")
     verdicts = verdicts_of(run.examples, run.consensus, run.findings, action, looked)
     verdicts.to_parquet(folder / "verdicts.parquet", index=False)
-    gate = evaluate_gate(summary.gate_tables(run, verdicts), suites=suites, parameters={"labels": run.labels})
+    gate = evaluate_gate(summary.gate_tables(run, verdicts), suites=suites, parameters={"labels": run.labels or [summary.ANY]})
     body = summary.build(
         run, verdicts, gate, check_id=key, action=action, planted=planted, slices=place.slices,
         project={

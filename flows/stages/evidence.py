@@ -10,7 +10,7 @@ import pandas as pd
 
 from flows.place import Place
 from flows.stages import Progress, quiet
-from flows.stages.agreeing import control
+from flows.stages.agreeing import classes
 from pipeline.store import code_digest, digest
 from pipeline.types import Corpus, Evidence, IntArray
 
@@ -32,14 +32,18 @@ def evidence(place: Place, consensus_key: str, progress: Progress = quiet) -> st
     def write(folder: Path) -> None:
         tables = place.store.folder("consensus", consensus_key)
         examples = pd.read_parquet(tables / "examples.parquet")
-        labels = _label_numbers(examples, pd.read_parquet(tables / "consensus.parquet"), control(tables).labels)
+        labels = _label_numbers(examples, pd.read_parquet(tables / "consensus.parquet"), classes(tables))
         vectors = embed(
             place.store, model.name, examples["text"].tolist(), max_length=model.max_length, progress=progress
         )
         neighbours, similarities = nearest(vectors, NEIGHBOURS)
         groups = examples["group"].astype("int64").to_numpy()
-        classes = len(control(tables).labels)
-        probabilities = out_of_sample(vectors, labels, groups, neighbours, similarities, classes)
+        size = len(classes(tables))
+        probabilities = (
+            out_of_sample(vectors, labels, groups, neighbours, similarities, size)
+            if size
+            else np.zeros((len(examples), 0), np.float32)
+        )
         np.savez(
             folder / "evidence.npz",
             embeddings=vectors,
@@ -70,7 +74,7 @@ def corpus(place: Place, consensus_key: str, evidence_key: str) -> Corpus:
         annotations=annotations[(annotations["answer"] != "") & ~annotations["cancelled"]].reset_index(drop=True),
         consensus=pd.read_parquet(tables / "consensus.parquet"),
         annotators=pd.read_parquet(tables / "annotators.parquet"),
-        labels=control(tables).labels,
+        labels=classes(tables),
         slices=place.slices,
         evidence=found,
         seed=place.project.seed,

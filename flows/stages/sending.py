@@ -8,7 +8,7 @@ import pandas as pd
 
 from flows.place import Place, connection, project_id
 from flows.stages import Progress, quiet
-from flows.stages.agreeing import control
+from flows.stages.agreeing import scheme
 from flows.stages.checking import check_run
 
 
@@ -36,8 +36,8 @@ def push_predictions(place: Place, check_id: str | None, progress: Progress = qu
     scores = probabilities.max(1).tolist() if len(todo) else []
     rows = list(zip(todo["example_id"].tolist(), labels, scores, strict=True))
     consensus_key = place.store.manifest("checks", run["check_id"])["facts"]["consensus"]
-    asked = control(place.store.folder("consensus", consensus_key))
+    asked = scheme(place.store.folder("consensus", consensus_key))
     return send_back.push_predictions(
-        connection(place), project_id(place), control=asked, model_version=f"assay-{current['adapter'][:12]}",
+        connection(place), project_id(place), control=asked.control, model_version=f"assay-{current['adapter'][:12]}",
         predictions=rows,
     )  # fmt: skip

@@ -32,7 +32,7 @@ def sync(place: Place, progress: Progress = quiet) -> str:
 
 
 def _take_file(place: Place, file: Path) -> str:
-    from pipeline.sources import read_export
+    from pipeline.exports import read_export
 
     read_export(file)
     key = sha256(file)
@@ -49,8 +49,8 @@ def _take_file(place: Place, file: Path) -> str:
 
 def parse_source(place: Place, source: str) -> Parsed:
     """The tables of a source; SourceError if there is nothing to check in it."""
-    from pipeline.label_studio.label_config import only, read_controls
-    from pipeline.sources import choose_control, parse, read_export, require_answers
+    from pipeline.exports import infer_controls, read_export
+    from pipeline.sources import choose_scheme, parse, require_answers
 
     kind, _, name = source.partition(":")
     users: dict[str, str] = {}
@@ -59,18 +59,20 @@ def parse_source(place: Place, source: str) -> Parsed:
 
         mirror = read_mirror(place.store, int(name))
         tasks, users, shown = mirror.tasks, mirror.users, f"Label Studio project {mirror.project_id}"
-        control = only(read_controls(mirror.label_config), place.task.TAG)
+        scheme = place.scheme(mirror.label_config)
     else:
         is_key = place.store.has("sources", name)
         file = place.store.folder("sources", name) / "export.json" if is_key else Path(name)
         tasks, shown = read_export(file), str(place.source_file)
-        control = only(read_controls(place.label_config), place.task.TAG)
-        control = choose_control(tasks, control, place.text_field)
+        text = place.project.data.text
+        scheme = choose_scheme(
+            tasks, task=place.task, configured=place.scheme(), inferred=infer_controls(tasks), fields=(text,) if text else ()
+        )
     data = place.project.data
     parsed = parse(
         tasks,
         task=place.task,
-        control=control,
+        scheme=scheme,
         source=shown,
         slices=place.slices,
         group=data.group,

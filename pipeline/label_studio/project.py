@@ -37,7 +37,8 @@ def setup_project(
     """Create the project, or bring it up to date: by id if given, else by exact title. Returns its id.
 
     guidelines: plain text, shown to annotators as it is. annotations_per_task: how many answers make a task done.
-    ConfigError if existing annotations use a label that `label_config` no longer has, unless it is listed in `removing`.
+    ConfigError if existing annotations use a label or a control that `label_config` no longer has, unless its name is listed
+    in `removing`; a taxonomy's node is named by its path, "Person / Victim".
     """
     if not 3 <= len(title) <= TITLE_LIMIT:
         raise ConfigError(
@@ -219,36 +220,44 @@ def _by_title(connection: Connection, title: str) -> int | None:
 def _refuse_removal(
     connection: Connection, project_id: int, old: str, new: str, removing: Collection[str]
 ) -> None:
-    gone = _labels(old) - _labels(new)
+    gone = _names(old) - _names(new)
     if not gone:
         return
-    used = Counter(
-        pair for pair in _answers(connection, project_id) if pair in gone and pair[1] not in removing
-    )
+    used = Counter(name for name in _answers(connection, project_id) if name in gone and name[1] not in removing)
     if used:
-        listed = ", ".join(f"{label!r} ({count})" for (_, label), count in sorted(used.items()))
+        dropped = {control for control, name in gone if control == name}
+        named = {pair: count for pair, count in used.items() if pair[0] == pair[1] or pair[0] not in dropped}
+        listed = ", ".join(
+            f"{'control ' if control == name else ''}{name!r} ({count})" for (control, name), count in sorted(named.items())
+        )
         raise ConfigError(
-            f"The labeling configuration drops labels that annotations of project {project_id} use: {listed}. "
-            "Keep them, or have those tasks labelled anew first."
+            f"The labeling configuration drops what annotations of project {project_id} use: {listed}. Keep it, have those "
+            "tasks labelled anew first, or name it with --drop."
         )
 
 
-def _labels(label_config: str) -> set[tuple[str, str]]:
+def _names(label_config: str) -> set[tuple[str, str]]:
+    """(control, control), (control, label) and (control, path) of everything that an annotation can hold."""
     try:
-        return {(control.name, label) for control in read_controls(label_config) for label in control.labels}
-    except ConfigError:  # a new project's configuration is empty: no label can be lost
+        controls = read_controls(label_config)
+    except ConfigError:  # a new project's configuration is empty: nothing can be lost
         return set()
+    labels = {(control.name, label) for control in controls for label in control.labels if not control.paths}
+    paths = {(control.name, " / ".join(path)) for control in controls for path in control.paths}
+    # nested choices are found by their labels, a taxonomy by its paths
+    leaves = {(control.name, path[-1]) for control in controls for path in control.paths if control.tag != "Taxonomy"}
+    return {(control.name, control.name) for control in controls} | labels | paths | leaves
 
 
 def _answers(connection: Connection, project_id: int) -> Iterator[tuple[str, str]]:
-    """(control, label) of every label in every annotation."""
-    include = ["id", "annotations", "result"]
-    for page in full_pages(connection, project_id, include=include):
-        for result in (
-            item for task in page for answer in task["annotations"] for item in answer["result"] or []
-        ):
-            labels = (result.get("value") or {}).get(result.get("type")) or []
-            yield from ((result.get("from_name"), label) for label in labels if isinstance(label, str))
+    """(control, control) of every entry in every annotation, and (control, label) of every label in it."""
+    for page in full_pages(connection, project_id, include=["id", "annotations", "result"]):
+        for entry in (item for task in page for answer in task["annotations"] for item in answer["result"] or []):
+            control = str(entry.get("from_name"))
+            yield control, control
+            labels = (entry.get("value") or {}).get(entry.get("type")) or []
+            for label in labels if isinstance(labels, list) else []:
+                yield control, " / ".join(map(str, label)) if isinstance(label, list) else str(label)
 
 
 def _shown_name(user: Mapping[str, Any]) -> str:
