@@ -15,7 +15,7 @@ from prefect.tasks import exponential_backoff
 
 from flows import console
 from flows.place import open_place
-from flows.stages import adapters, agreeing, checking, predicting, releasing, sending, source
+from flows.stages import adapters, agreeing, checking, predicting, releasing, reviewing, source
 from flows.stages import evidence as evidence_stage
 from pipeline.errors import AssayError
 
@@ -79,7 +79,7 @@ def promote(folder: str, evaluation_id: str) -> dict[str, Any]:
 
 @task(task_run_name="review queue", retry_condition_fn=_may_help, **NETWORK)  # type: ignore[call-overload,untyped-decorator]
 def push_review(folder: str, check_id: str) -> dict[str, Any]:
-    return sending.push_review(open_place(folder), check_id)
+    return reviewing.push(open_place(folder), check_id)
 
 
 @task(task_run_name="predictions", retry_condition_fn=_may_help, **NETWORK)  # type: ignore[call-overload,untyped-decorator]
