@@ -15,7 +15,7 @@ LAYERS = {
     "pipeline": {"pipeline"},
 }
 ORDER = (
-    "types", "errors", "statistics", "store", "config", "templates", "tasks", "sources", "sample", "label_studio",
+    "types", "errors", "statistics", "store", "config", "templates", "tasks", "sources", "sample", "assignment", "label_studio",
     "consensus", "evidence", "policy", "review", "reviewed", "versions", "training", "evaluation", "report",
 )  # fmt: skip
 ONLY_IN = {"prefect": "flows", "label_studio_sdk": "pipeline/label_studio"}
