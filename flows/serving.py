@@ -7,36 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
-import orjson
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from flows import console
 from flows.batching import Agenda, Outcome, Timing, keep_in_sync
 from flows.place import Place, connection, open_place, project_id
-from flows.running import DEFAULTS
 from flows.webhook import receiver
+from flows.worker import Worker
 from pipeline.config import Secrets
 from pipeline.errors import ConfigError
 
-ROOT = Path(__file__).parents[1]
 LEAST_SECRET = 16  # characters
 CONNECTION_SECONDS = 5.0  # the whole life of a connection; Label Studio makes a new one for each hook
 MOST_CONNECTIONS = 100  # at once; the usual limit of open files is 1,024
-# How long a stop waits for the sync that runs, then for its process. Together under the 10 s that `docker stop` gives.
-JOB_GRACE, EXIT_GRACE, KILL_GRACE = 5.0, 3.0, 1.0
+# Seconds that a stop waits for the sync that runs, then for its process: together under the 10 that `docker stop` gives.
+JOB_GRACE, EXIT_GRACE = 5.0, 3.0
 
 
 def serve(
@@ -147,7 +142,7 @@ async def _serve(
 def http_server(app: Any) -> uvicorn.Server:
     """Signals are its caller's; logs say nothing of requests, since anybody can make any number of them."""
     config = uvicorn.Config(
-        app, http=BriefConnection, ws="none", lifespan="off", log_config=None, log_level="critical", access_log=False,
+        app, http=BriefConnection, ws="none", lifespan="off", log_config=None, log_level="error", access_log=False,
         server_header=False, proxy_headers=False, timeout_graceful_shutdown=2, h11_max_incomplete_event_size=16_384,
     )  # fmt: skip
     server = uvicorn.Server(config)
@@ -169,56 +164,6 @@ class BriefConnection(H11Protocol):
         super().connection_lost(exc)
         if hasattr(self, "_end"):
             self._end.cancel()
-
-
-@dataclass
-class Worker:
-    """The process that syncs (see `flows.syncing`), started when it is first needed, and again after it died."""
-
-    process: asyncio.subprocess.Process | None = None
-
-    async def ask(self, job: dict[str, str]) -> Outcome:
-        process = self.process = self.process or await _start()
-        assert process.stdin is not None
-        assert process.stdout is not None
-        with contextlib.suppress(ConnectionError):  # it has died: the answer below is empty
-            process.stdin.write(orjson.dumps(job) + b"\n")
-            await process.stdin.drain()
-        line = await process.stdout.readline()
-        if line:
-            return Outcome(**orjson.loads(line))
-        await self.close(KILL_GRACE)
-        code = process.returncode
-        return Outcome("failed", kind="WorkerStopped", message=f"The process that syncs ended (exit code {code}): see above.")
-
-    async def close(self, patience: float) -> None:
-        """Ends it: by the end of its input, after `patience` seconds with a signal, at last by force; with all its children."""
-        process, self.process = self.process, None
-        if process is None:
-            return
-        assert process.stdin is not None
-        process.stdin.close()
-        for number, limit in ((None, patience), (signal.SIGTERM, KILL_GRACE), (signal.SIGKILL, KILL_GRACE)):
-            if number is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, number)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), limit)
-                if process.returncode == 0:
-                    return
-
-
-async def _start() -> asyncio.subprocess.Process:
-    """In a session of its own: Ctrl-C is for us to answer. It does not get the secret, for which it has no use."""
-    kept = {name: value for name, value in os.environ.items() if name != "ASSAY_WEBHOOK_SECRET"}
-    # Each failure is told in one sentence already; Prefect's own record keeps the traceback.
-    ours = {**DEFAULTS, "PREFECT_LOGGING_LEVEL": "CRITICAL"}
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "flows.syncing",  # -P: nothing in the current folder is taken for our code
-        env={**ours, **kept, "PYTHONPATH": path}, start_new_session=True,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
 
 
 def _runner(worker: Worker, job: dict[str, str], whole_loop: bool) -> Callable[[], Any]:

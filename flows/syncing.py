@@ -8,6 +8,7 @@ one that stays, since a Prefect server of its own takes far longer to start than
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
@@ -16,6 +17,8 @@ from prefect import flow
 from flows.place import Place, connection, open_place, project_id
 from flows.stages import source
 from pipeline.errors import AssayError, SourceError
+
+MOST_MESSAGE = 2_000  # characters, for the log of one failure
 
 
 def _name() -> str:
@@ -44,8 +47,6 @@ def _holds_answers(place: Place) -> bool:
 
 
 def _flywheel(folder: str) -> dict[str, str]:
-    from pathlib import Path
-
     from flows.running import run_flywheel
 
     body = run_flywheel(Path(folder), hidden=True)
@@ -61,7 +62,7 @@ def answer(job: dict[str, str]) -> dict[str, Any]:
         done: dict[str, Any] = sync(job["folder"], job["project_name"])
         return done
     except AssayError as error:
-        return {"state": "failed", "kind": type(error).__name__, "message": str(error)}
+        return {"state": "failed", "kind": type(error).__name__, "message": str(error)[:MOST_MESSAGE]}
 
 
 def main() -> None:

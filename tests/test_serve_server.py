@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -66,8 +67,8 @@ class Site:
         }
 
     def processes(self) -> list[int]:
-        """Those that `assay serve` started for this folder, and what they started: all know its Prefect home."""
-        mark = f"PREFECT_HOME={self.home}".encode()
+        """`assay serve` for this folder, what it started, and what that started."""
+        mark = f"SERVED={self.folder}".encode()
         found = []
         for entry in Path("/proc").glob("[0-9]*/environ"):
             with contextlib.suppress(OSError):
@@ -76,15 +77,19 @@ class Site:
         return found
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prefect's own folder: a new one costs its server a minute of migrations."""
+    return tmp_path_factory.mktemp("prefect")
+
+
 @pytest.fixture
-def site(
-    label_studio: Connection, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Site:
+def site(label_studio: Connection, tmp_path: Path, home: Path, request: pytest.FixtureRequest) -> Site:
     title = request.node.name[5:50]
     project = setup_project(label_studio, title=title, label_config=write_choices(["a", "b"]))
     import_tasks(label_studio, project, [{"data": {"text": f"message {number}"}} for number in range(6)])
     tasks = _tasks(label_studio, project)
-    folder, home = tmp_path_factory.mktemp("serve") / "project", tmp_path_factory.mktemp("prefect")
+    folder = tmp_path / "project"
     save(folder, Project(name="served", label_studio=LabelStudio(url=label_studio.url, project=project)))
     return Site(label_studio, project, folder, home, tasks)
 
@@ -120,10 +125,10 @@ class Served:
 def serving(site: Site, *arguments: str) -> Iterator[Served]:
     env = {
         **os.environ, "ASSAY_LABEL_STUDIO_TOKEN": site.connection.token, "ASSAY_WEBHOOK_SECRET": WORD,
-        "PREFECT_HOME": str(site.home), "OMP_NUM_THREADS": "1",
+        "PREFECT_HOME": str(site.home), "OMP_NUM_THREADS": "1", "SERVED": str(site.folder),
     }  # fmt: skip
     env.pop("PREFECT_API_URL", None)
-    log = site.home / "serve.log"
+    log = site.folder / "serve.log"
     command = [sys.executable, "-m", "flows", "serve", str(site.folder), "--port", "0", "--json", *arguments]
     with log.open("a") as errors:
         process = subprocess.Popen(
@@ -166,9 +171,15 @@ def test_what_an_annotator_does_reaches_the_mirror_by_the_hook_alone(site: Site)
         state = served.health()
         assert state["hooks"]["accepted"] == 6
         assert sum(state["hooks"].values()) == 6
+        others = set(site.processes()) - {served.process.pid}
+        assert len(others) >= 2
+        assert not [pid for pid in others if WORD.encode() in Path(f"/proc/{pid}/environ").read_bytes()]
         assert served.stop() == 0
         assert WORD not in served.log.read_text()
     assert site.processes() == []
+    with sqlite3.connect(f"file:{site.home / 'prefect.db'}?mode=ro", uri=True) as database:
+        runs = set(database.execute("select flow.name, flow_run.name, state_type from flow_run join flow on flow.id = flow_id"))
+    assert runs == {("assay-sync", "served: sync", "COMPLETED")}
 
 
 def test_lost_hooks_cost_only_time(site: Site) -> None:
