@@ -31,6 +31,7 @@ def place_for(
     text_field: str | None,
     slices: Sequence[str] | None,
     bad_records: str | None,
+    source_project: str | None = None,
 ) -> Place:
     """The project in `folder`; made from a source and a template if it is not there. What is given is kept in project.yaml,
     but only once the source could be read: a bad one leaves nothing behind."""
@@ -45,7 +46,7 @@ def place_for(
     project = config.load(folder) if exists else Project(name=name_of(folder), template=str(template))
     given: dict[str, Any] = {
         "source": relative(source, folder) if source else None, "template": template, "bad_records": bad_records,
-        "slices": list(slices) if slices else None,
+        "slices": list(slices) if slices else None, "source_project": source_project,
     }  # fmt: skip
     changed = {name: value for name, value in given.items() if value is not None}
     if text_field:

@@ -217,6 +217,7 @@ def check(
     text_field: Annotated[str | None, typer.Option(help="Data field that holds the text")] = None,
     slices: Annotated[list[str] | None, typer.Option("--slice", help="Data field to break down by; repeat it")] = None,
     bad_records: Annotated[str | None, typer.Option(help="fail or quarantine")] = None,
+    source_project: Annotated[str | None, typer.Option(help="Which one, if the export holds several projects")] = None,
     as_json: Json = False,
 ) -> None:
     """Consensus, evidence, checks, verdicts, gate; writes the quality report."""
@@ -230,6 +231,7 @@ def check(
         text_field=text_field,
         slices=slices,
         bad_records=bad_records,
+        source_project=source_project,
     )
     body = check_folder(place, hidden=as_json)
     _finish(body, as_json, screens.check, 0 if body["gate"]["open"] else 1)

@@ -29,6 +29,11 @@ class Place:
     given_config: str | None = None  # a labeling configuration that is not written down yet
 
     @property
+    def has_own_config(self) -> bool:
+        """Whether the labeling configuration was given, or lies in the project folder."""
+        return self.given_config is not None or (self.folder / LABEL_CONFIG).is_file()
+
+    @property
     def label_config(self) -> str:
         """The labeling configuration in force: given, the project's own, or the template's."""
         if self.given_config is not None:

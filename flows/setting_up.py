@@ -81,6 +81,11 @@ def _as_task(row: dict[str, Any], number: int, place: Place, file: Path) -> dict
     """A row is a task's data, or already a task in Label Studio's form, of which what an import can carry is taken."""
     task = {name: row[name] for name in CARRIED if name in row} if isinstance(row.get("data"), dict) else {"data": row}
     task = blinded(task, place.template.blind)
+    if "source" in task["data"] and "$source" in place.label_config:
+        raise ConfigError(
+            f"{file}: row {number + 1}: Label Studio's page puts the whole task in place of a data field called 'source': rename "
+            "it, here and in the labeling configuration."
+        )
     missing = [name for name in place.scheme().fields if name not in task["data"]]
     if missing:
         raise ConfigError(

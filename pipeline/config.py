@@ -104,6 +104,7 @@ class Project(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$", description="Shown in reports and Label Studio")
     template: str = Field("text_classification", description="A folder in annotation_templates/")
     source: str | None = Field(None, description="A Label Studio JSON export, instead of a live project")
+    source_project: str | None = Field(None, description="Which project, where the export holds several: its id or title")
     label_studio: LabelStudio | None = None
     store: str = Field("store", description="Folder of the store, relative to project.yaml")
     data: Data = Data()

@@ -9,6 +9,7 @@ from typing import Any
 from flows.place import Place, connection, project_id
 from flows.stages import Progress, quiet
 from pipeline.errors import SourceError
+from pipeline.exports import Export
 from pipeline.store import sha256
 from pipeline.types import Parsed
 
@@ -32,9 +33,7 @@ def sync(place: Place, progress: Progress = quiet) -> str:
 
 
 def _take_file(place: Place, file: Path) -> str:
-    from pipeline.exports import read_export
-
-    read_export(file)
+    _open(place, file)
     key = sha256(file)
 
     def copy(folder: Path) -> dict[str, Any]:
@@ -49,7 +48,7 @@ def _take_file(place: Place, file: Path) -> str:
 
 def parse_source(place: Place, source: str) -> Parsed:
     """The tables of a source; SourceError if there is nothing to check in it."""
-    from pipeline.exports import infer_controls, read_export
+    from pipeline.exports import infer_controls
     from pipeline.sources import choose_scheme, parse, require_answers
 
     kind, _, name = source.partition(":")
@@ -63,11 +62,12 @@ def parse_source(place: Place, source: str) -> Parsed:
     else:
         is_key = place.store.has("sources", name)
         file = place.store.folder("sources", name) / "export.json" if is_key else Path(name)
-        tasks, shown = read_export(file), str(place.source_file)
-        text = place.project.data.text
-        scheme = choose_scheme(
-            tasks, task=place.task, configured=place.scheme(), inferred=infer_controls(tasks), fields=(text,) if text else ()
-        )
+        export, shown = _open(place, file), str(place.source_file)
+        tasks, text = export.tasks, place.project.data.text
+        configured = place.scheme(None if place.has_own_config else export.label_config or None)
+        fields = (text,) if text else ()
+        inferred = infer_controls(tasks)
+        scheme = choose_scheme(tasks, task=place.task, configured=configured, inferred=inferred, fields=fields)
     data = place.project.data
     parsed = parse(
         tasks,
@@ -82,3 +82,11 @@ def parse_source(place: Place, source: str) -> Parsed:
     )
     require_answers(parsed, shown)
     return parsed
+
+
+def _open(place: Place, file: Path) -> Export:
+    """The export's tasks. A JSON_MIN export is read by the labeling configuration in force."""
+    from pipeline.exports import open_export
+    from pipeline.label_studio.label_config import read_controls
+
+    return open_export(file, project=place.project.source_project or "", controls=read_controls(place.label_config))

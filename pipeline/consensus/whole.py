@@ -64,7 +64,7 @@ def agreement(answers: pd.DataFrame) -> dict[str, Any]:
 def annotators(answers: pd.DataFrame, users: dict[str, str]) -> pd.DataFrame:
     """ANNOTATOR_COLUMNS: how many answers each gave; their quality is not known."""
     sizes = answers.groupby("annotator").size()
-    rows = [{"annotator": str(who), "name": users.get(str(who), str(who)), "annotations": int(n)} for who, n in sizes.items()]
-    table = pd.DataFrame(rows, columns=list(ANNOTATOR_COLUMNS))
-    unknown = [name for name in ANNOTATOR_COLUMNS if name not in ("annotator", "name")]
-    return table.astype({name: "int64" if name in ("annotations", "gold") else "float64" for name in unknown})
+    rows = [(str(who), users.get(str(who), str(who)), int(n)) for who, n in sizes.items()]
+    table = pd.DataFrame(rows, columns=["annotator", "name", "annotations"]).reindex(columns=list(ANNOTATOR_COLUMNS))
+    unknown = ("quality", "quality_low", "quality_high", "gold_accuracy")
+    return table.fillna({"gold": 0}).astype({"annotations": "int64", "gold": "int64", **dict.fromkeys(unknown, "float64")})
