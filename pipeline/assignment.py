@@ -74,10 +74,7 @@ def assign(
     short = _fill(holders, annotators, k, refused, seed)
 
     dealt_with = answered | refused | {(task, who) for who, queue in kept.items() for task in queue}
-    new = {
-        who: [task for task in work if who in holders[task] and (task, who) not in dealt_with]
-        for who in annotators
-    }
+    new = {who: [task for task in work if who in holders[task] and (task, who) not in dealt_with] for who in annotators}
     gold = [*old_gold, *_draw(pool, old_gold, kept, new, gold_share, seed)]
     queues = {}
     for who in annotators:
@@ -107,9 +104,7 @@ def _refuse(annotators: Sequence[int], k: int, gold_share: float) -> None:
             "name more annotators."
         )
     if not 0 <= gold_share < MOST_GOLD:
-        raise ConfigError(
-            f"The share of gold questions is {gold_share}: it must be at least 0 and below {MOST_GOLD}."
-        )
+        raise ConfigError(f"The share of gold questions is {gold_share}: it must be at least 0 and below {MOST_GOLD}.")
 
 
 def _fill(
@@ -122,9 +117,7 @@ def _fill(
     """
     chance = random.Random(f"{seed} tasks {len(holders)}")
     load = Counter(who for people in holders.values() for who in people)
-    shared: Counter[Pair] = Counter(
-        pair for people in holders.values() for pair in combinations(sorted(people), 2)
-    )
+    shared: Counter[Pair] = Counter(pair for people in holders.values() for pair in combinations(sorted(people), 2))
     todo = sorted(task for task, people in holders.items() if len(people) < k)
     chance.shuffle(todo)
     short = {}
@@ -136,9 +129,7 @@ def _fill(
                 short[task] = k - len(people)
                 break
             least = min(load[who] for who in free)
-            common = {
-                who: sum(shared[_pair(who, other)] for other in people) for who in free if load[who] == least
-            }
+            common = {who: sum(shared[_pair(who, other)] for other in people) for who in free if load[who] == least}
             chosen = chance.choice([who for who in common if common[who] == min(common.values())])
             shared.update(_pair(chosen, other) for other in people)
             load[chosen] += 1
@@ -172,8 +163,6 @@ def _mixed(work: Iterable[int], gold: Iterable[int], chance: random.Random) -> l
     chance.shuffle(rest)
     chance.shuffle(asked)
     length, count = len(rest) + len(asked), len(asked)
-    places = {
-        chance.randrange(length * i // count, length * (i + 1) // count): task for i, task in enumerate(asked)
-    }
+    places = {chance.randrange(length * i // count, length * (i + 1) // count): task for i, task in enumerate(asked)}
     ordinary = iter(rest)
     return [places[position] if position in places else next(ordinary) for position in range(length)]

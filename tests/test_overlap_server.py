@@ -21,7 +21,16 @@ from pipeline.errors import SourceError
 from pipeline.label_studio import connection as connection_module
 from pipeline.label_studio.connection import Connection, request
 from pipeline.label_studio.label_config import write_choices
-from pipeline.label_studio.overlap import OVERLAP_KEYS, SOURCE, find_queues, given, people, push_queues, said
+from pipeline.label_studio.overlap import (
+    OVERLAP_KEYS,
+    SOURCE,
+    find_queues,
+    given,
+    people,
+    pull_queues,
+    push_queues,
+    said,
+)
 from pipeline.label_studio.project import import_tasks, setup_project
 from pipeline.label_studio.sync import sync
 from pipeline.store import Store
@@ -294,6 +303,39 @@ def test_an_answer_keeps_its_author_its_time_and_later_corrections_wherever_they
         said(chosen(label)) for label in ("refund", "delivery", "other")
     ]
     assert call(capsys, "assign", "pull", str(folder))["changed"] == 0
+
+
+def test_a_push_and_a_pull_that_were_interrupted_go_on_where_they_stopped(
+    folder: Path, label_studio: Connection, team: list[Annotator], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    home = number_of(folder)
+    call(capsys, "assign", "plan", str(folder), *emails(team))
+    with pytest.raises(KeyboardInterrupt):
+        push_queues(label_studio, home, planned(folder), {}, progress=stop)
+    assert len(find_queues(label_studio, home)) == 2
+    call(capsys, "assign", "push", str(folder))
+    queues = find_queues(label_studio, home)
+    shown = label_all(team[0], queues[team[0].id], most=5)
+    with pytest.raises(KeyboardInterrupt):
+        pull_queues(label_studio, home, queues, progress=stop)
+    assert len(home_answers(folder, label_studio)) == 2
+    assert pull_queues(label_studio, home, queues)["created"] == 3
+    mine = [one.task for one in given(label_studio, home, {}) if one.user == team[0].id]
+    assert sorted(mine) == sorted(task["meta"][SOURCE] for task in shown)
+
+
+def test_equal_answers_are_equal_whatever_the_ids_and_the_order_of_their_entries() -> None:
+    first, second = chosen("refund")[0], {**chosen("other")[0], "from_name": "second"}
+    assert said([first, second]) == said([{**second, "id": "x1", "origin": "manual"}, {**first, "id": "x2"}])
+    assert said([first]) != said([second])
+    assert said([first, second], ["label"]) == said([first])
+    several = [{**first, "value": {"choices": order}} for order in (["a", "b"], ["b", "a"], ["a"])]
+    assert said([several[0]]) == said([several[1]]) != said([several[2]])
+    assert said([]) == said([second], ["label"]) == ""
 
 
 def test_who_labels_in_somebody_elses_queue_is_reported_and_the_task_is_open_again_to_its_owner(

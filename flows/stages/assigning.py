@@ -10,6 +10,7 @@ from flows.stages import Progress, quiet
 from pipeline import assignment
 from pipeline.assignment import Plan, pair_counts
 from pipeline.errors import ConfigError, Missing, SourceError
+from pipeline.label_studio.connection import Connection
 from pipeline.label_studio.overlap import Given, Person
 
 LOG = "assignments"
@@ -63,12 +64,12 @@ def plan(
 
 def push(place: Place, progress: Progress = quiet) -> dict[str, Any]:
     """Make or mend the annotators' queues in Label Studio by the newest plan."""
-    from pipeline.label_studio.overlap import people, push_queues
+    from pipeline.label_studio.overlap import push_queues
 
     server, number = connection(place), project_id(place)
     made = _as_plan(_needed(place, number))
     assert made is not None
-    names = {person.id: person.name for person in people(server)}
+    names = _names(server)
     outcomes = push_queues(server, number, made.queues, names, progress=progress)
     totals = {name: sum(one[name] for one in outcomes) for name in ("created", "changed", "removed")}
     return {**totals, "queues": [{"name": names.get(one["user"], f"user {one['user']}"), **one} for one in outcomes]}
@@ -90,17 +91,16 @@ def status(place: Place) -> dict[str, Any]:
     last = _needed(place, number)
     made = _as_plan(last)
     assert made is not None
-    everybody = people(server)
-    names = {person.id: person.name for person in everybody}
-    queues = find_queues(server, number)
-    answers = given(server, number, queues, place.scheme().answer)
+    names = _names(server)
+    answers = given(server, number, find_queues(server, number), place.scheme().answer)
     rows = [_row(user, queue, answers, made) for user, queue in sorted(made.queues.items())]
     rows = [{"name": names.get(row["annotator"], f"user {row['annotator']}"), **row} for row in rows]
     full, ever = _answered_enough(made, answers), _ever(place)
+    watched = {person.id for person in people(server)} | ever.keys()  # not the token's owner, who may correct anything
     unplanned = [
-        {"task": one.task, "annotator": one.user, "name": names[one.user]}
+        {"task": one.task, "annotator": one.user, "name": names.get(one.user, f"user {one.user}")}
         for one in answers
-        if one.user in names and one.created_at > last["since"] and not one.truth
+        if one.user in watched and one.created_at > last["since"] and not one.truth
         and one.task not in ever.get(one.user, frozenset())
     ]  # fmt: skip
     return {
@@ -113,6 +113,12 @@ def status(place: Place) -> dict[str, Any]:
 def truths(answers: Sequence[Given]) -> dict[int, Given]:
     """task -> its ground truth."""
     return {one.task: one for one in answers if one.truth and not one.skipped}
+
+
+def _names(server: Connection) -> dict[int, str]:
+    from pipeline.label_studio.project import users
+
+    return {int(user): name for user, name in users(server).items()}
 
 
 def _row(user: int, queue: Sequence[int], answers: Sequence[Given], made: Plan) -> dict[str, Any]:

@@ -24,11 +24,10 @@ from pipeline.store import digest
 
 SOURCE = "assay_task"  # in the meta of a queue's task: the task at home that it is a copy of
 OVERLAP_KEYS: tuple[str, ...] = ()  # in the meta of tasks at home: none, the mirror has nothing to look past
-MARK = re.compile(
-    r"Assay queue of project (\d+) for user (\d+)"
-)  # a queue's description: how it is found again
+MARK = re.compile(r"Assay queue of project (\d+) for user (\d+)")  # a queue's description: how it is found again
 NAME_ROOM = 20  # characters of a queue's title for the annotator's name; the rest is for the project's
-# What a queue has in common with home, and what makes it blind.
+# What a queue has in common with home, and what makes it blind. One annotation closes a task, so that its owner sees how far
+# he is; who merely opens a task in somebody else's queue locks it to its owner for as long as the server says (a day).
 SAME = (
     "label_config",
     "expert_instruction",
@@ -162,9 +161,10 @@ def pull_queues(
     """Carry answers home: created, changed (there newer than at home), moved, kept (differs, but home is newer), homeless (its
     task was deleted at home).
 
-    Each keeps its author, result and lead time; `import_id` names the annotation in the queue, by which it is known again. A
-    task that somebody else answered in an annotator's queue would be closed to him: that answer goes home and is then taken
-    out of the queue (moved).
+    Each costs one request (0.1 to 0.4 s) and keeps its author, result and lead time, not the time at which it was given;
+    `import_id` names the annotation in the queue, by which it is known again. What was deleted at home comes back as long as
+    the queue has it. A task that somebody else answered in an annotator's queue would be closed to him: that answer goes
+    home and is then taken out of the queue (moved).
     """
     home: dict[int, dict[tuple[int, int | None], Given]] = {
         task["id"]: {} for page in bare_pages(connection, project_id, include=["id"]) for task in page
@@ -172,15 +172,21 @@ def pull_queues(
     for one, _ in _given(connection, project_id, None):
         home.setdefault(one.task, {})[one.user, one.import_id] = one
     counts: Counter[str] = Counter()
-    for number, (owner, queue) in enumerate(queues.items()):
-        progress(number, len(queues))
+    todo = []
+    for owner, queue in queues.items():
         for one, raw in _given(connection, queue, SOURCE):
             twin = home.get(one.task, {}).get((one.user, one.annotation))
-            counts[_carry(connection, one, raw, twin) if one.task in home else "homeless"] += 1
-            if one.user != owner and one.task in home:
-                request(connection, "DELETE", f"/api/annotations/{one.annotation}/")
-                counts["moved"] += 1
-    progress(len(queues), len(queues))
+            if one.task not in home:
+                counts["homeless"] += 1
+            elif one.user != owner or twin is None or twin.content != one.content:
+                todo.append((owner, one, raw, twin))
+    for done, (owner, one, raw, twin) in enumerate(todo):
+        progress(done, len(todo))
+        counts[_carry(connection, one, raw, twin)] += 1
+        if one.user != owner:  # and only now that it is home
+            request(connection, "DELETE", f"/api/annotations/{one.annotation}/")
+            counts["moved"] += 1
+    progress(len(todo), len(todo))
     return {name: counts[name] for name in ("created", "changed", "moved", "kept", "homeless")}
 
 
@@ -191,10 +197,7 @@ def said(result: Sequence[Mapping[str, Any]], controls: Sequence[str] = ()) -> s
         if not controls or item.get("from_name") in controls:
             value = item.get("value")
             if isinstance(value, Mapping):
-                value = {
-                    key: sorted(map(str, part)) if isinstance(part, list) else part
-                    for key, part in value.items()
-                }
+                value = {key: sorted(map(str, part)) if isinstance(part, list) else part for key, part in value.items()}
             entries.append(digest(item.get("from_name"), item.get("type"), value))
     return digest(sorted(entries)) if entries else ""
 
@@ -258,14 +261,10 @@ def _fill(connection: Connection, project_id: int, queue: int, plan: Sequence[in
         if isinstance((task["meta"] or {}).get(SOURCE), int)
     }
     untouched = {
-        source
-        for source, copy in copies.items()
-        if not copy["total_annotations"] + copy["cancelled_annotations"]
+        source for source, copy in copies.items() if not copy["total_annotations"] + copy["cancelled_annotations"]
     }
     bodies, changed, wanted = {}, 0, set(plan)
-    for task in (
-        task for page in bare_pages(connection, project_id, include=["id", "data"]) for task in page
-    ):
+    for task in (task for page in bare_pages(connection, project_id, include=["id", "data"]) for task in page):
         number, body = (
             task["id"],
             {"data": task["data"], "key": str(task["id"]), "meta": {SOURCE: task["id"]}},
