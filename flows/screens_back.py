@@ -26,7 +26,7 @@ def reviewed(body: dict[str, Any]) -> None:
         )
         for row in body["reasons"]
     ]  # fmt: skip
-    columns = ("reason", "queued", "corrected", "confirmed", "open", "deleted", "was right to doubt [95 %]")
+    columns = ("reason", "queued", "corrected", "confirmed", "open", "deleted", "precision [95 %]")
     table("Review", columns, rows)
     done = body["counts"]["corrected"] + body["counts"]["confirmed"]
     say(

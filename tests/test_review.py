@@ -152,8 +152,8 @@ def changed(table: pd.DataFrame, row: int, **values: Any) -> pd.DataFrame:
 
 def added(table: pd.DataFrame, example: int, label: str, *, who: str = "rex", seconds: float = 7.0) -> pd.DataFrame:
     number = int(table["annotation_id"].max()) + 1
-    row = {**table.iloc[0].to_dict(), "annotation_id": number, "example_id": example, "annotator": who,
-           "answer": orjson.dumps(label).decode(), "seconds": seconds, "updated_at": f"2026-03-01T00:00:{number:02}Z"}  # fmt: skip
+    own = {"annotation_id": number, "example_id": example, "annotator": who, "answer": orjson.dumps(label).decode()}
+    row = {**table.iloc[0].to_dict(), **own, "seconds": seconds, "updated_at": f"2026-03-01T00:00:{number:02}Z"}
     return pd.concat([table, pd.DataFrame([row])], ignore_index=True)
 
 
