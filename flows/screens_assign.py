@@ -54,8 +54,5 @@ def status(body: dict[str, Any]) -> None:
     if body["short"]:
         say(f"{body['short']} tasks cannot get there: too few annotators have not skipped them.")
     if body["unplanned"]:
-        table(
-            f"{len(body['unplanned'])} answers by people to whom the task was not assigned",
-            ("task", "annotator"),
-            [(one["task"], one["name"]) for one in body["unplanned"][:SHOWN]],
-        )
+        say(f"Answers by people to whom the task was not assigned: {len(body['unplanned'])}")
+        table("", ("task", "annotator"), [(one["task"], one["name"]) for one in body["unplanned"][:SHOWN]])
