@@ -146,9 +146,9 @@ def test_the_queue_is_in_tabs_by_reason_in_the_order_of_gain_and_a_second_push_w
     body = reviewing.push(world.place)
     assert body["tasks"] == len(table)
     assert {tab["reason"] for tab in body["tabs"]} == {"probable label errors", "tied answers"}
-    short = body["check"][:8]
+    short = body["check"][:4]
     for tab in body["tabs"]:
-        assert f"Assay review check {short}: {tab['reason']}" in views(world)
+        assert f"Assay {short}: {tab['reason']}" in views(world)
         mine = table.loc[table["check"] == tab["check"], "example_id"].tolist()
         assert listed(world, tab["view"]) == mine
     with writes() as sent:
@@ -286,9 +286,9 @@ def test_the_version_says_what_was_reviewed_and_the_tabs_carry_its_number(world:
     assert all("review" in {item["check"] for item in json.loads(reasons)} for reasons in noted)
     body = reviewing.push(world.place)
     assert body["version"] == 1
-    titles = [title for title in views(world) if title.startswith("Assay review")]
+    titles = [title for title in views(world) if title.startswith("Assay")]
     assert titles
-    assert all(title.startswith("Assay review v1: ") for title in titles), titles
+    assert all(title.startswith("Assay v1: ") for title in titles), titles
 
 
 def _lenient(world: World) -> Place:

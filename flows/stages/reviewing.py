@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -54,11 +54,11 @@ def push(place: Place, check_id: str | None = None, progress: Progress = quiet) 
             server, number, title=_title(str(check), run["check_id"], version), task_ids=part["example_id"].tolist(),
             notes=notes, view=views.pop(check, None), progress=progress,
         )  # fmt: skip
-        overlaps = {**tab.pop("reopened"), **overlaps}
+        overlaps = _overlaps([{"overlaps": overlaps}, {"overlaps": tab.pop("reopened")}])
         tabs.append({"check": check, "reason": CLASSES.get(str(check), str(check).replace("_", " ")), **tab})
     send_back.retire(
         server, number, views=list(views.values()), keep=chosen["example_id"].tolist(),
-        overlaps={int(task): before for task, before in overlaps.items()},
+        overlaps={int(task): (before, since) for task, (before, since) in overlaps.items()},
     )  # fmt: skip
     told = [{name: tab[name] for name in ("check", "view")} for tab in tabs]
     head = {"check": run["check_id"], "version": version, "blind": place.project.review.blind, "tabs": told}
@@ -125,15 +125,16 @@ def _version(place: Place, check_id: str) -> int | None:
 
 
 def _title(check: str, check_id: str, version: int | None) -> str:
-    about = f"v{version}" if version else f"check {check_id[:8]}"
-    return f"Assay review {about}: {CLASSES.get(check, check.replace('_', ' '))}"
+    """Label Studio's page shows the first 15 characters of a tab's name: enough to tell the reasons apart."""
+    about = f"v{version}" if version else check_id[:4]
+    return f"Assay {about}: {CLASSES.get(check, check.replace('_', ' '))}"
 
 
-def _overlaps(log: list[dict[str, Any]]) -> dict[str, int]:
-    """Task → its overlap before it was first opened again."""
-    known: dict[str, int] = {}
+def _overlaps(log: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """Task → its overlap before it was first opened again, and since it was last."""
+    known: dict[str, list[int]] = {}
     for push in log:
-        known = {**push["overlaps"], **known}
+        known |= {task: [known.get(task, new)[0], new[1]] for task, new in push["overlaps"].items()}
     return known
 
 
@@ -154,7 +155,8 @@ def _record(place: Place, log: list[dict[str, Any]], body: Mapping[str, Any], pu
 
     def essence(entry: Mapping[str, Any]) -> Any:
         tasks = [(item["task_id"], item["checks"], item["answer"]) for item in entry["tasks"]]
-        return orjson.dumps([entry["check"], entry["version"], entry["blind"], entry["tabs"], tasks])
+        told = [entry[name] for name in ("check", "version", "blind", "tabs", "overlaps")]
+        return orjson.dumps([told, tasks], option=orjson.OPT_SORT_KEYS)
 
     if not log or essence(log[-1]) != essence(body):
         place.store.append(reviewed.LOG, {**body, "pushed_at": pushed_at}, after=log[-1]["number"] if log else 0)

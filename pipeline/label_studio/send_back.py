@@ -48,7 +48,7 @@ def push_review_queue(
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
     """A tab called `title` with exactly these tasks, in this order, the first MOST of them. Returns view (its id), url, tasks
-    (how many it shows), waiting (how many are left for a later queue), reopened (task id as text → its overlap before).
+    (how many it shows), waiting (how many are left for a later queue), reopened (task id as text → its overlap before and now).
 
     notes: task id → REASON and SUGGESTION for its meta; a task without any loses those it had. view: the tab to change; by
     default, and where it is gone, the one with this title, else a new one. What is as it should be already is not written.
@@ -83,7 +83,9 @@ def push_review_queue(
         "tasks": len(tasks),
         "waiting": len(set(task_ids)) - len(shown),
         "reopened": {
-            str(task): tasks[task]["overlap"] for task, body in changes.items() if "overlap" in body
+            str(task): [tasks[task]["overlap"], body["overlap"]]
+            for task, body in changes.items()
+            if "overlap" in body
         },
     }
 
@@ -94,27 +96,31 @@ def retire(
     *,
     views: Sequence[int],
     keep: Sequence[int],
-    overlaps: Mapping[int, int],
+    overlaps: Mapping[int, tuple[int, int]],
 ) -> None:
-    """Take an older queue back: these tabs go, tasks other than `keep` lose their notes, and those that were opened again
-    (task id → overlap before) and are still open without an answer that is missing are closed."""
+    """Take an older queue back: these tabs go, and tasks other than `keep` lose their notes and are closed.
+
+    overlaps: task id → its overlap before it was opened again, and since. A task whose overlap somebody has changed since, or
+    which lacked an answer before, stays open.
+    """
     there = {item["id"] for item in _views(connection, project_id)}
     for view in sorted(set(views) & there):
         request(connection, "DELETE", f"/api/dm/views/{view}/")
+    kept = set(keep)
     noted = condition("meta", "contains", "String", f'"{REASON}"')
     pages = bare_pages(connection, project_id, include=["id", "meta"], filters=[noted])
-    left = {
+    bodies: dict[int, dict[str, Any]] = {
         task["id"]: {"meta": _plain(task["meta"])}
         for page in pages
         for task in page
-        if task["id"] not in set(keep)
+        if task["id"] not in kept
     }
-    bodies: dict[int, dict[str, Any]] = {task: dict(body) for task, body in left.items()}
     for task, state in _states(
-        connection, project_id, [task for task in overlaps if task not in set(keep)]
+        connection, project_id, [task for task in overlaps if task not in kept]
     ).items():
-        if not state["is_labeled"] and _people(state) >= overlaps[task]:
-            bodies.setdefault(task, {}).update(overlap=overlaps[task], is_labeled=True)
+        before, since = overlaps[task]
+        if not state["is_labeled"] and state["overlap"] == since and _people(state) >= before:
+            bodies.setdefault(task, {}).update(overlap=before, is_labeled=True)
     for task, body in sorted(bodies.items()):
         request(connection, "PATCH", f"/api/tasks/{task}/", json=body)
 
