@@ -8,11 +8,12 @@ or ends. `read` gives that text with a map between the two.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
-from html.parser import HTMLParser
+from html import unescape
 
 from pipeline.spans import utf16_to_code_points
 
@@ -34,6 +35,15 @@ HEAD = FRAME | {
     "base",
 }  # tags that do not begin the body's content
 ENDS = {"li": frozenset(("li",)), "p": BLOCKS, "td": frozenset(("td", "th", "tr")), "tr": frozenset(("tr",))}
+RAW = frozenset(
+    ("script", "style", "textarea", "title", "iframe", "xmp", "noembed", "noframes")
+)  # no tags inside these
+# A comment, a declaration, or a tag with attributes up to its end. The possessive parts never go back over what they took.
+MARKUP = re.compile(
+    r"<!--(?:-?>|.*?(?:--!?>|\Z))|<(?:[!?]|/(?![a-zA-Z]))[^>]*+(?:>|\Z)"
+    r"|<(?P<slash>/?)(?P<tag>[a-zA-Z][^\s/>]*+)(?P<rest>(?>=\s*+\"[^\"]*+\"|=\s*+'[^']*+'|[^>])*+>)?",
+    re.DOTALL,
+)
 
 # (number of the parent node, step such as "p[2]") -> number of the node; 0 is the root
 Nodes = dict[tuple[int, str], int]
@@ -99,16 +109,16 @@ class HyperText:
 @lru_cache(maxsize=4)  # every annotation of a task reads the same text
 def read(html: str) -> HyperText:
     reader = _Reader()
-    reader.feed(html)
-    reader.close()
+    _scan(html, reader)
     pieces: list[Piece] = []
     begins: dict[int, tuple[int, str]] = {}
     parts: list[str] = []
     counted = shown = 0
-    for node, content, seen, after_block in reader.found:
-        begins[node] = (counted, content)
-        if seen:
-            if after_block and parts and not parts[-1].endswith("\n") and not content.startswith("\n"):
+    for found in reader.found:
+        content = "".join(found.parts)
+        begins[found.node] = (counted, content)
+        if found.seen:
+            if found.after_block and parts and not parts[-1].endswith("\n") and not content.startswith("\n"):
                 parts.append("\n")
                 shown += 1
             pieces.append(Piece(counted, shown, content))
@@ -118,12 +128,48 @@ def read(html: str) -> HyperText:
     return HyperText("".join(parts), counted, tuple(pieces), begins, reader.nodes)
 
 
-class _Reader(HTMLParser):
-    """Collects text nodes as (number, content, is it shown, does a block begin or end before it)."""
+def _scan(html: str, reader: _Reader) -> None:
+    """Tokens of any text, as the HTML standard takes it apart, in time linear in its length: Python's own parser takes a
+    hundred seconds for some texts of 100 kB, raises AssertionError for others, and differs from version to version."""
+    html = html.replace("\r\n", "\n").replace("\r", "\n")
+    at = 0
+    while at < len(html):
+        match = MARKUP.search(html, at)
+        stop = match.start() if match else len(html)
+        if stop > at:
+            reader.text(unescape(html[at:stop]))
+        if match is None:
+            return
+        at, tag = match.end(), match["tag"]
+        if tag is None:  # a comment, or what counts as one
+            continue
+        if match["rest"] is None:
+            return  # a tag that never ends is dropped
+        if match["slash"]:
+            reader.end(tag.lower())
+            continue
+        reader.start(tag.lower())
+        if tag.lower() in RAW:
+            close = re.compile(f"</{tag}(?=[\\s/>])", re.IGNORECASE).search(html, at)
+            stop = close.start() if close else len(html)
+            raw = html[at:stop]
+            reader.text(unescape(raw) if tag.lower() in ("title", "textarea") else raw)
+            at = stop
+
+
+@dataclass
+class _Found:
+    node: int
+    parts: list[str]
+    seen: bool
+    after_block: bool  # a block begins or ends before it
+
+
+class _Reader:
+    """Collects the text nodes, with the numbers of the tree's nodes."""
 
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.found: list[tuple[int, str, bool, bool]] = []
+        self.found: list[_Found] = []
         self.nodes: Nodes = {}
         self._open: list[tuple[int, str]] = [
             (0, "")
@@ -134,14 +180,14 @@ class _Reader(HTMLParser):
         self._in_text = False  # the last child of the open element is a text node
         self._block = False
 
-    def handle_starttag(self, tag: str, attrs: object) -> None:
+    def start(self, tag: str) -> None:
         self._begun = self._begun or tag == "body" or tag not in HEAD
         if self._dropped() or tag in FRAME:
             return
         if tag in ENDS.get(self._open[-1][1], ()):
-            self.handle_endtag(self._open[-1][1])
+            self.end(self._open[-1][1])
         if tag == "tr" and self._open[-1][1] == "table":
-            self.handle_starttag("tbody", ())
+            self.start("tbody")
         self._block = self._block or tag in BLOCKS
         self._in_text = False
         node = self._child(tag)
@@ -151,10 +197,7 @@ class _Reader(HTMLParser):
             self._open.append((node, tag))
             self._often[tag] += 1
 
-    def handle_startendtag(self, tag: str, attrs: object) -> None:
-        self.handle_starttag(tag, attrs)  # HTML knows no self-closing elements but the void ones
-
-    def handle_endtag(self, tag: str) -> None:
+    def end(self, tag: str) -> None:
         if not self._often[tag] or (self._dropped() and self._open[-1][1] != tag):
             return
         name = ""
@@ -164,29 +207,35 @@ class _Reader(HTMLParser):
         self._block = self._block or tag in BLOCKS
         self._in_text = False
 
-    def handle_data(self, data: str) -> None:
+    def text(self, data: str) -> None:
         if not self._begun:  # white space there is dropped, and a style sheet gets into the head
-            data = "" if self._unseen() else data.lstrip(" \t\n\r\f")
+            data = "" if self._unseen() else data.lstrip(" \t\n\f")
             self._begun = bool(data)
-        if self._dropped() or not self._begun:
+        if self._open[-1][1] in ("pre", "textarea") and not self._in_text and self._is_first():
+            data = data.removeprefix("\n")
+        if self._dropped() or not self._begun or not data:
             return
-        if self._in_text:
-            # A comment lay between: the editor's sanitizer throws it away, which joins both parts.
-            node, content, seen, block = self.found.pop()
-            self.found.append((node, content + data, seen, block))
+        if (
+            self._in_text
+        ):  # a comment lay between: the editor's sanitizer throws it away, which joins both parts
+            self.found[-1].parts.append(data)
         else:
             self._add(self._child("text()"), data)
             self._in_text = True
 
     def _add(self, node: int, content: str) -> None:
         seen = not self._unseen()
-        self.found.append((node, content, seen, self._block))
+        self.found.append(_Found(node, [content], seen, self._block))
         self._block = self._block and not seen
 
     def _child(self, name: str) -> int:
         parent = self._open[-1][0]
+        self._steps[parent, ""] += 1
         self._steps[parent, name] += 1
         return self.nodes.setdefault((parent, f"{name}[{self._steps[parent, name]}]"), len(self.nodes) + 1)
+
+    def _is_first(self) -> bool:
+        return not self._steps[self._open[-1][0], ""]
 
     def _dropped(self) -> bool:
         return self._open[-1][1] in DROPPED

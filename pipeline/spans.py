@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Literal
 
 Unit = Literal["code points", "UTF-16"]
+ASTRAL = re.compile("[\U00010000-\U0010ffff]")  # what takes two UTF-16 units
 SHOWN = 40  # characters of a span quoted in a reason
 
 
@@ -92,7 +93,7 @@ def _astral(text: str) -> tuple[list[int], list[int]]:
     """Of the characters that take two UTF-16 units: offsets in code points, and offsets of their second unit in UTF-16."""
     if text.isascii():
         return [], []
-    found = [match.start() for match in re.finditer("[\U00010000-\U0010ffff]", text)]
+    found = [match.start() for match in ASTRAL.finditer(text)]
     return found, [offset + order + 1 for order, offset in enumerate(found)]
 
 
