@@ -15,7 +15,8 @@ def review(body: dict[str, Any]) -> None:
     say(f"{body['tasks']} examples to look at again{later}:")
     for tab in body["tabs"]:
         say(f"  {tab['tasks']:>4}  {tab['reason']}: {tab['url']}")
-    say("In a tab, “Label All Tasks” hands them out one by one without the others' answers. Then: assay review status")
+    say("In a tab, “Label Tasks As Displayed” (the arrow beside “Label All Tasks”) hands them out without the others' answers.")
+    say("Then: assay review status")
 
 
 def reviewed(body: dict[str, Any]) -> None:

@@ -114,7 +114,7 @@ def metas(world: World) -> dict[int, dict[str, Any]]:
 
 
 def next_task(world: World, who: Connection, view: dict[str, Any]) -> dict[str, Any] | None:
-    """What "Label All Tasks" in the tab asks for."""
+    """What "Label Tasks As Displayed" in the tab asks for."""
     from pipeline.errors import LabelStudioError
 
     body = {name: view["data"][name] for name in ("filters", "ordering")}
