@@ -106,7 +106,7 @@ def _item(entry: object, reading: _Reading) -> Item:
         parent = region if region in reading.regions else parent
         if parent not in reading.regions:
             raise ValueError(
-                f"the result of {name!r} belongs to a region, and the annotation has none of id {parent or region!r}"
+                f"the result of {name!r} belongs to region {parent or region!r}, which the annotation lacks"
             )
     if kind not in SPANS:
         return Item(name, kind, READERS[kind](value, control, reading.data), region, parent)

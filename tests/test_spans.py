@@ -156,15 +156,11 @@ def test_style_sheets_scripts_and_what_comes_before_the_body_are_not_read() -> N
         hypertext.read(PAGE).shown(0, 10_000)
 
 
-MARKUP = st.lists(
-    st.sampled_from(
-        "<p>|</p>|<b>|</b>|<br>|<br/>|<style>|</style>|<script>|</script>|<!-- c -->|<!--|-->|<![x|<!d|<![CDATA[|&amp;|&#x1f600;|"
-        "&|<|<li>|</ul>|<td>|<tr>|<table>|word| |\n|\r\n|\U0001f600|</|<a href=|'|<textarea>|<pre>|<title>|<body>".split(
-            "|"
-        )
-    ),
-    max_size=30,
-).map("".join)
+BITS = (
+    "<p>|</p>|<b>|</b>|<br>|<br/>|<style>|</style>|<script>|</script>|<!-- c -->|<!--|-->|<![x|<!d|<![CDATA[|&amp;|&#x1f600;|"
+    "&|<|<li>|</ul>|<td>|<tr>|<table>|word| |\n|\r\n|\U0001f600|</|<a href=|'|<textarea>|<pre>|<title>|<body>"
+)
+MARKUP = st.lists(st.sampled_from(BITS.split("|")), max_size=30).map("".join)
 
 
 @given(st.one_of(MARKUP, st.text(max_size=60)), st.data())
@@ -187,7 +183,7 @@ def test_any_html_is_read_and_every_span_of_it_comes_back(html: str, data: st.Da
     "bit", ["<!--", "<a ", "<a href='", "<![x", "<b>x", "<style>", "<?", "x<!---->", "<", "</ "]
 )
 def test_reading_hostile_html_grows_with_its_length_only(bit: str) -> None:
-    """Python's own parser needs minutes for some of these; compared with plain text of the same length, no absolute time."""
+    """Python's own parser needs minutes for some of these; compared with a twentieth of itself."""
     from time import process_time
 
     def seconds(html: str) -> float:
@@ -196,4 +192,4 @@ def test_reading_hostile_html_grows_with_its_length_only(bit: str) -> None:
         return process_time() - started
 
     small, large = seconds(bit * 2_000), seconds(bit * 40_000)
-    assert large < 200 * small + 0.5, f"20 times the text took {large / small:.0f} times as long"
+    assert large < 200 * max(small, 0.002), f"20 times the text took {large / small:.0f} times as long"
