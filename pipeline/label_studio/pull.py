@@ -131,7 +131,9 @@ def _with_former_annotators(
     for row in nameless:
         answers, former = orjson.loads(row["raw"])["annotations"], before.get(row["task_id"], {})
         pairs = zip(answers, row["completed_by"], strict=True)
-        row["completed_by"] = [former.get(answer["id"]) if user is None else user for answer, user in pairs]
+        row["completed_by"] = [
+            former.get(_known_by(answer)) if user is None else user for answer, user in pairs
+        ]
     return rows
 
 
@@ -140,7 +142,12 @@ def _last_readable(store: Store, segments: Sequence[str], row: Row) -> Row:
     return readable[-1] if readable else row
 
 
-def _annotators(row: Row) -> dict[int, int | None]:
-    """annotation id -> who made it; a row's annotations and its `completed_by` have one order."""
+def _annotators(row: Row) -> dict[tuple[int, str], int | None]:
+    """Who made each annotation; a row's annotations and its `completed_by` have one order."""
     answers = orjson.loads(row["raw"])["annotations"] if row["raw"] else []
-    return {answer["id"]: user for answer, user in zip(answers, row["completed_by"], strict=True)}
+    return {_known_by(answer): user for answer, user in zip(answers, row["completed_by"], strict=True)}
+
+
+def _known_by(answer: dict[str, Any]) -> tuple[int, str]:
+    """On SQLite, Label Studio gives the number of the last annotation to the next one if that was deleted."""
+    return answer["id"], answer["created_at"]

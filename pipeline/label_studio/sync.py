@@ -41,7 +41,16 @@ from pipeline.label_studio.pull import FIELDS, all_pages, changed_rows, deleted_
 from pipeline.label_studio.segments import SCHEMA, Index, annotators, compacted, read_index, to_table, write
 from pipeline.store import Store, digest
 
-__all__ = ["LOG", "Mirror", "label_configs", "mirror_tasks", "read_mirror", "sync", "task_revisions"]
+__all__ = [
+    "LOG",
+    "OVERLAP",
+    "Mirror",
+    "label_configs",
+    "mirror_tasks",
+    "read_mirror",
+    "sync",
+    "task_revisions",
+]
 
 # A transaction's rows carry the time they were written, and are seen once it ends: 6 s later for 5,000 imported tasks.
 # What changed in the last minutes before a pull is read again by the next.
