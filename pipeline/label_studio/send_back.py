@@ -54,8 +54,8 @@ def push_review_queue(
     default, and where it is gone, the one with this title, else a new one. What is as it should be already is not written.
 
     A task that is done is opened again for one more annotator (its overlap becomes one more than it has annotators): only so
-    does "Label Tasks As Displayed" in the tab hand it out, in this order, to somebody who has not answered it yet, without showing
-    what the others said. It closes by itself with that answer.
+    does "Label Tasks As Displayed" in the tab hand it out, in this order, to somebody who has not answered it yet, without
+    showing what the others said. It closes by itself with that answer.
 
     Each task that changes costs one request (0.05 to 0.2 s) and gets a new `updated_at`; the mirror knows that this is no
     change. A task has one rank, so of two queues that share tasks the one pushed last keeps its order. Tasks that were deleted
