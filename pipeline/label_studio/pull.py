@@ -149,5 +149,5 @@ def _annotators(row: Row) -> dict[tuple[int, str], int | None]:
 
 
 def _known_by(answer: dict[str, Any]) -> tuple[int, str]:
-    """On SQLite, Label Studio gives the number of the last annotation to the next one if that was deleted."""
+    """An import on SQLite gives the number of the last annotation to a new one if that was deleted."""
     return answer["id"], answer["created_at"]
