@@ -172,7 +172,9 @@ def setup(
     from flows.setting_up import setup as run_setup
 
     _finish(
-        run_setup(folder, dropping=drop or ()), as_json, lambda body: console.say(f"Label Studio project {body['project']}: {body['url']}")
+        run_setup(folder, dropping=drop or ()),
+        as_json,
+        lambda body: console.say(f"Label Studio project {body['project']}: {body['url']}"),
     )
 
 

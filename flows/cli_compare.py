@@ -80,7 +80,8 @@ def _judged(body: dict[str, Any]) -> None:
     if body["form"] == "pairwise" and body["win_rate"]:
         wins, rate = body["wins"], body["win_rate"]
         console.say(f"b preferred {wins['b']} times, a {wins['a']} times, {wins['tie']} ties.")
-        console.say(f"b wins {rate['value']:.0%} [{rate['low']:.0%}, {rate['high']:.0%}], ties half; sign test p = {body['p']:.3f}.")
+        interval = f"{rate['value']:.0%} [{rate['low']:.0%}, {rate['high']:.0%}]"
+        console.say(f"b wins {interval}, ties half; sign test p = {body['p']:.3f}.")
         if body["left"]:
             left = body["left"]
             console.say(f"The left one was chosen {left['value']:.0%} [{left['low']:.0%}, {left['high']:.0%}] of the time.")

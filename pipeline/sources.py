@@ -41,7 +41,7 @@ UNKNOWN = "unknown"  # the annotator of an answer that names none: the account w
 
 
 def choose_scheme(
-    tasks: Sequence[Record], *, task: ModuleType, configured: Scheme, inferred: Sequence[Control], fields: Sequence[str] = ()
+    *, task: ModuleType, configured: Scheme, inferred: Sequence[Control], fields: Sequence[str] = ()
 ) -> Scheme:
     """The scheme in force for a file.
 
@@ -106,13 +106,17 @@ def parse(
     split: str | None = None,
     users: Mapping[str, str] | None = None,
     on_bad: OnBad = "quarantine",
+    unreadable: Sequence[Mapping[str, Any]] = (),
 ) -> Parsed:
-    """Tidy tables from raw tasks. `source` is named in errors and in the quarantine.
+    """Tidy tables from raw tasks. `source` is named in errors and in the quarantine. unreadable: tasks that Label Studio itself
+    could not give, as {task_id, reason}.
 
     Answers that are cancelled, drafts or empty stay in the annotations table (answer "") and count as none. Entries of controls
     that hold no answer, and of kinds that are not understood, are in `results`.
     """
     reading = _Reading(source, task, scheme, on_bad, dict(users or {}))
+    for broken in unreadable:
+        reading.refuse(str(broken["reason"]), f"task {broken['task_id']}", None)
     seen: set[int] = set()
     for position, record in enumerate(tasks):
         where = f"task {record.get('id', f'number {position + 1}')}"

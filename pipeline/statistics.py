@@ -26,8 +26,8 @@ def wilson(successes: float, n: int, level: float = 0.95) -> Interval:
 
 
 def difference_of_shares(hits: float, n: int, other_hits: float, other_n: int, level: float = 0.95) -> Interval:
-    """hits / n − other_hits / other_n, in [-1, 1], with Newcombe's interval from the two Wilson intervals. ValueError if one of the
-    groups is empty.
+    """hits / n − other_hits / other_n, in [-1, 1], with Newcombe's interval from the two Wilson intervals. ValueError if one of
+    the groups is empty.
 
     Source: Newcombe (1998), method 10.
     """

@@ -235,7 +235,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, str, str
     """(store, adapter, evaluation, test rows, training rows) of a quick real run."""
     found = [orjson.loads(line) for line in SAMPLE.read_bytes().splitlines()]
     rows = pd.DataFrame(
-        [(item["text"], item["intent"], item["region"]) for item in found], columns=["text", "label", "region"]
+        [(item["data"]["text"], item["answer"], item["data"]["region"]) for item in found], columns=["text", "label", "region"]
     )
     rows = rows[rows["label"].isin(["cancel_order", "order_status"])].sample(140, random_state=0, ignore_index=True)
     rows.insert(0, "example_id", np.arange(140))

@@ -19,9 +19,9 @@ from pipeline.errors import ConfigError, LabelStudioError, Unauthorized, Unreach
 from pipeline.label_studio import connection as module
 from pipeline.label_studio.connection import TRIES, Connection, request, sdk
 from pipeline.label_studio.failures import LostReply
-from pipeline.label_studio.label_config import only, read_controls, write_choices
+from pipeline.label_studio.label_config import write_choices
+from pipeline.label_studio.predictions import Prediction, push_predictions
 from pipeline.label_studio.project import import_tasks, project_facts, setup_project
-from pipeline.label_studio.send_back import push_predictions
 from pipeline.label_studio.sync import read_mirror, sync
 from pipeline.store import Store
 
@@ -290,6 +290,9 @@ def test_an_import_that_never_arrived_says_so_and_the_next_run_completes_it(loss
     assert project_facts(lossy.connection, project)["task_number"] == 5
 
 
+RESULT = [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": ["a"]}}]
+
+
 @pytest.mark.server
 def test_predictions_whose_reply_was_lost_are_not_doubled(lossy: Lossy, tmp_path: Path) -> None:
     project = setup_project(
@@ -302,9 +305,8 @@ def test_predictions_whose_reply_was_lost_are_not_doubled(lossy: Lossy, tmp_path
     pushed = push_predictions(
         lossy.connection,
         project,
-        control=only(read_controls(mirror.label_config)),
         model_version="v",
-        predictions=[(task["id"], "a", 0.5) for task in mirror.tasks],
+        predictions=[Prediction(task["id"], RESULT, 0.5) for task in mirror.tasks],
     )
     assert pushed == {"created": 5, "present": 0}
     totals = [

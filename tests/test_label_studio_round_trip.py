@@ -15,9 +15,10 @@ from pipeline.errors import ConfigError, LabelStudioError, Missing, SourceError,
 from pipeline.label_studio.connection import Connection, request
 from pipeline.label_studio.label_config import only, read_controls, write_choices
 from pipeline.label_studio.listing import full_pages
+from pipeline.label_studio.predictions import Prediction, push_predictions
 from pipeline.label_studio.project import ensure_users, import_tasks, project_facts, setup_project, users
 from pipeline.label_studio.segments import SEGMENTS
-from pipeline.label_studio.send_back import MOST, push_predictions, push_review_queue
+from pipeline.label_studio.send_back import MOST, push_review_queue
 from pipeline.label_studio.sync import read_mirror, sync
 from pipeline.store import Store
 
@@ -170,17 +171,14 @@ def test_predictions_pushed_twice_are_there_once_and_shown(filled: Filled, tmp_p
     store = Store(tmp_path)
     sync(store, filled.connection, filled.project)
     mirror = read_mirror(store)
-    control = only(read_controls(mirror.label_config))
-    rows = [(task["id"], LABELS[2], 0.75) for task in mirror.tasks[:5]]
+    rows = [Prediction(task["id"], answer(0, LABELS[2])["result"], 0.75) for task in mirror.tasks[:5]]
 
     def push(version: str) -> dict[str, int]:
-        return push_predictions(
-            filled.connection, filled.project, control=control, model_version=version, predictions=rows
-        )
+        return push_predictions(filled.connection, filled.project, model_version=version, predictions=rows)
 
     assert push("assay-1") == {"created": 5, "present": 0}
     assert push("assay-1") == {"created": 0, "present": 5}
-    rows.append((mirror.tasks[5]["id"], LABELS[0], 1.0))
+    rows.append(Prediction(mirror.tasks[5]["id"], answer(0, LABELS[0])["result"], 1.0))
     assert push("assay-1") == {"created": 1, "present": 5}
     assert push("assay-12") == {"created": 6, "present": 0}  # a longer name that holds the other
     assert push("assay-1") == {"created": 0, "present": 6}
@@ -190,11 +188,11 @@ def test_predictions_pushed_twice_are_there_once_and_shown(filled: Filled, tmp_p
     first = next(item for item in task["predictions"] if item["model_version"] == "assay-1")
     assert (first["score"], first["result"][0]["value"]) == (0.75, {"choices": [LABELS[2]]})
     assert sync(store, filled.connection, filled.project)["new"] is False
-    for label, score in (("unknown", 0.5), (LABELS[0], 1.5), (LABELS[0], float("nan"))):
+    for result, score in (([], 0.5), (rows[0].result, 1.5), (rows[0].result, float("nan"))):
         with pytest.raises(SourceError, match=f"task {mirror.tasks[0]['id']}"):
             push_predictions(
-                filled.connection, filled.project, control=control, model_version="x",
-                predictions=[(mirror.tasks[0]["id"], label, score)],
+                filled.connection, filled.project, model_version="x",
+                predictions=[Prediction(mirror.tasks[0]["id"], result, score)],
             )  # fmt: skip
 
 

@@ -12,9 +12,10 @@ import pytest
 
 from flows.place import Place, open_place
 from flows.stages import adapters, agreeing, checking, evidence, releasing, source
-from pipeline.label_studio.label_config import only, read_controls
+from pipeline.label_studio.label_config import read_controls
 from pipeline.sample import make
 from pipeline.store import Store
+from pipeline.tasks import bind, task_type
 from pipeline.templates import template
 from pipeline.types import (
     ANNOTATION_COLUMNS,
@@ -57,10 +58,9 @@ STEPS = 10
 def sample_export(size: int, *, seed: int = 7) -> list[dict[str, Any]]:
     """A Label Studio export of the template's sample with its planted faults."""
     chosen = template("text_classification")
-    control = only(read_controls(chosen.label_config))
-    from pipeline.tasks import task_type
-
-    made = make(chosen.read_sample()[:size], task=task_type(chosen.task), control=control, seed=seed)
+    task = task_type(chosen.task)
+    scheme = bind(task, read_controls(chosen.label_config), names=chosen.answer, fields=chosen.fields)
+    made = make(chosen.read_sample()[:size], task=task, scheme=scheme, seed=seed)
     ids = {person["email"]: number for number, person in enumerate(made.people, start=1)}
     tasks = []
     for number, task in enumerate(made.tasks, start=1):

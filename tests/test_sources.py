@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import SourceError
-from pipeline.sources import choose_control, parse, read_export, require_answers
+from pipeline.exports import infer_controls, read_export
+from pipeline.sources import choose_scheme, parse, require_answers
 from pipeline.tasks import text_classification
-from pipeline.types import Control, Parsed
+from pipeline.types import Control, Parsed, Scheme
 
 CONTROL = Control("label", "text", "Choices", "text", ("yes", "no"))
+SCHEME = Scheme((CONTROL,), ("label",), ("text",))
 
 
 def result(label: object, name: str = "label") -> list[dict[str, Any]]:
@@ -26,7 +28,7 @@ def task(number: int, label: object = "yes", **more: Any) -> dict[str, Any]:
 
 
 def read(tasks: list[dict[str, Any]], **options: Any) -> Parsed:
-    return parse(tasks, task=text_classification, control=CONTROL, source="x.json", **options)
+    return parse(tasks, task=text_classification, scheme=SCHEME, source="x.json", **options)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +38,7 @@ def read(tasks: list[dict[str, Any]], **options: Any) -> Parsed:
         ('{"a": 1}', ["must be a list"]),
         ("[1, 2]", ["each an object"]),
         ("[]", ["no task", "empty"]),
-        ('[{"id": 3, "text": "x"}]', ["task 3", "JSON_MIN"]),
+        ('[{"id": 3, "text": "x"}]', ["JSON_MIN", "--label-config"]),
         ('[{"id": 1, "data": {}, "project": 4}, {"id": 2, "data": {}, "project": 9}]', ["2 projects", "4, 9"]),
     ],
 )
@@ -63,10 +65,10 @@ def test_a_bad_record_is_an_error_that_names_it_or_goes_to_quarantine_whole(
     record: dict[str, Any], words: list[str]
 ) -> None:
     with pytest.raises(SourceError) as caught:
-        read([task(1), record, task(2)])
+        read([task(1), record, task(2)], on_bad="fail")
     for word in [*words, "x.json", "bad_records"]:
         assert word in str(caught.value)
-    parsed = read([task(1), record, task(2)], on_bad="quarantine")
+    parsed = read([task(1), record, task(2)])
     assert set(parsed.annotations["example_id"]) == {1, 2}
     assert len(parsed.quarantine) == 1
     kept = json.loads(parsed.quarantine["record"][0])
@@ -75,14 +77,17 @@ def test_a_bad_record_is_an_error_that_names_it_or_goes_to_quarantine_whole(
 
 def test_two_tasks_with_one_id_are_not_merged() -> None:
     with pytest.raises(SourceError, match="task 1: another task has the same id"):
-        read([task(1), task(1)])
+        read([task(1), task(1)], on_bad="fail")
+    parsed = read([task(1), task(1, "no")])
+    assert parsed.annotations["answer"].tolist() == ['"yes"']
+    assert parsed.quarantine["record_id"].tolist() == ["task 1"]
 
 
 def test_two_labels_where_one_is_allowed_are_refused() -> None:
     both = task(1)
     both["annotations"][0]["result"] = result("yes") + result("no")
     with pytest.raises(SourceError, match="2 labels"):
-        read([both])
+        read([both], on_bad="fail")
 
 
 def test_cancelled_and_empty_answers_and_other_controls_are_kept_but_are_no_answers() -> None:
@@ -105,16 +110,23 @@ def test_nothing_to_check_is_said_in_one_sentence() -> None:
 
 
 def test_another_projects_export_brings_its_own_labels_but_a_typo_does_not() -> None:
-    own = choose_control([task(1), task(2, "no")], CONTROL, None)
-    assert own == CONTROL
-    assert choose_control([task(1), task(2, "Yes!")], CONTROL, None) == CONTROL
+    def choose(tasks: list[dict[str, Any]], *fields: str) -> Scheme:
+        inferred = infer_controls(tasks)
+        return choose_scheme(task=text_classification, configured=SCHEME, inferred=inferred, fields=fields)
+
+    assert choose([task(1), task(2, "no")]) == SCHEME
+    assert choose([task(1), task(2, "Yes!")]) == SCHEME
+    renamed = choose([{**task(1), "annotations": [{"result": result("yes", name="verdict")}]}])
+    assert (renamed.answer, renamed.control.labels) == (("verdict",), ("yes", "no"))
     foreign = [
         {**task(n), "annotations": [{"result": result(label, name="intent")}]} for n, label in ((1, "b"), (2, "a"))
     ]
-    assert choose_control(foreign, CONTROL, "body") == Control("intent", "text", "Choices", "body", ("a", "b"))
+    found = choose(foreign, "body")
+    assert (found.answer, found.fields) == (("intent",), ("body",))
+    assert sorted(found.control.labels) == ["a", "b"]
     mixed = [*foreign, {**task(3), "annotations": [{"result": result("c", name="tone")}]}]
     with pytest.raises(SourceError, match=r"intent, tone.*--label-config"):
-        choose_control(mixed, CONTROL, None)
+        choose(mixed)
 
 
 @settings(max_examples=60, deadline=None)
@@ -141,4 +153,28 @@ def test_odd_shapes_inside_a_task_do_not_crash(hostile: Any) -> None:
     assert read([one, task(2)]).examples["example_id"].tolist() == [1, 2]
     two = task(3)
     two["annotations"][0]["result"] = hostile
-    read([two, task(2)], on_bad="quarantine")
+    assert read([two, task(2)]).examples["example_id"].tolist() == [2, 3]
+
+
+def test_what_a_record_holds_beside_answers_is_counted_and_kept() -> None:
+    one = task(1, drafts=[{}, {}], predictions=[{"id": 1}])
+    box = {"from_name": "box", "to_name": "image", "type": "rectanglelabels", "id": "r1", "value": {"x": 1}}
+    one["annotations"][0]["result"].append(box)
+    parsed = read([one])
+    assert parsed.counts == {"drafts": 2, "predictions": 1, "not_understood": 1}
+    kept = parsed.results[~parsed.results["understood"]].iloc[0]
+    assert (kept["type"], kept["region"], json.loads(kept["value"])) == ("rectanglelabels", "r1", box)
+
+
+def test_answers_of_deleted_accounts_are_two_peoples_on_one_task() -> None:
+    one = task(1)
+    one["annotations"] = [{"id": n, "completed_by": None, "result": result(label)} for n, label in ((1, "yes"), (2, "no"))]
+    assert sorted(read([one]).annotations["annotator"]) == ["unknown", "unknown 2"]
+
+
+def test_a_task_that_the_server_itself_cannot_give_is_in_the_quarantine() -> None:
+    broken = [{"task_id": 9, "reason": "the server fails on it"}]
+    parsed = read([task(1)], unreadable=broken)
+    assert parsed.quarantine[["record_id", "reason"]].to_numpy().tolist() == [["task 9", "the server fails on it"]]
+    with pytest.raises(SourceError, match="task 9"):
+        read([task(1)], unreadable=broken, on_bad="fail")

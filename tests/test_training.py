@@ -31,7 +31,7 @@ QUICK = {"epochs": 2, "learning_rate": 4e-3, "max_length": LENGTH}  # quick on a
 
 def sample_rows(train_rows: int = 80, validation_rows: int = 30) -> pd.DataFrame:
     found = [orjson.loads(line) for line in SAMPLE.read_bytes().splitlines()]
-    rows = pd.DataFrame([(item["text"], item["intent"]) for item in found], columns=["text", "label"])
+    rows = pd.DataFrame([(item["data"]["text"], item["answer"]) for item in found], columns=["text", "label"])
     rows = rows[rows["label"].isin(LABELS)].sample(train_rows + validation_rows, random_state=0, ignore_index=True)
     rows.insert(0, "example_id", np.arange(len(rows)))
     return rows.assign(split=["train"] * train_rows + ["validation"] * validation_rows)

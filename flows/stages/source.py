@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from flows.place import Place, connection, project_id
 from flows.stages import Progress, quiet
 from pipeline.errors import SourceError
 from pipeline.exports import Export
+from pipeline.label_studio.connection import Connection
 from pipeline.store import sha256
 from pipeline.types import Parsed
 
@@ -18,18 +20,30 @@ def sync(place: Place, progress: Progress = quiet) -> str:
     """Bring the source in: `file:<sha256>` or `mirror:<number>`. A bad file leaves the store untouched."""
     if place.source_file is not None:
         return _take_file(place, place.source_file)
-    from pipeline.label_studio.project import project_facts
+    from flows.stages import assigning
+    from pipeline.label_studio.sync import LOG
     from pipeline.label_studio.sync import sync as sync_mirror
 
+    if place.store.head(assigning.LOG) is not None:  # answers given in the annotators' own queues come home first
+        assigning.pull(place, progress)
     server, number = connection(place), project_id(place)
+    if place.store.head(LOG) is None:
+        _refuse_empty(server, number)
+    synced = sync_mirror(place.store, server, number, progress=progress)
+    return f"mirror:{synced['number']}"
+
+
+def _refuse_empty(server: Connection, number: int) -> None:
+    """SourceError before the first pull of a project in which there is nothing to check yet. One that was emptied later is
+    mirrored like any other change."""
+    from pipeline.label_studio.project import project_facts
+
     facts = project_facts(server, number)
     where = f"Label Studio project {number} ({facts['title']!r})"
     if not facts["task_number"]:
         raise SourceError(f"{where} holds no task: the project is empty. Import some with `assay import FILE`.")
     if not facts["total_annotations_number"]:
         raise SourceError(f"{where} has {facts['task_number']} tasks but no annotation: label some of them first.")
-    synced = sync_mirror(place.store, server, number, progress=progress)
-    return f"mirror:{synced['number']}"
 
 
 def _take_file(place: Place, file: Path) -> str:
@@ -54,20 +68,21 @@ def parse_source(place: Place, source: str) -> Parsed:
     kind, _, name = source.partition(":")
     users: dict[str, str] = {}
     if kind == "mirror":
-        from pipeline.label_studio.sync import read_mirror
+        from pipeline.label_studio.mirror import mirror_head, mirror_tasks
 
-        mirror = read_mirror(place.store, int(name))
-        tasks, users, shown = mirror.tasks, mirror.users, f"Label Studio project {mirror.project_id}"
+        mirror = mirror_head(place.store, int(name))
+        tasks: Iterable[dict[str, Any]] = mirror_tasks(place.store, int(name))
+        users, shown, broken = mirror.users, f"Label Studio project {mirror.project_id}", mirror.unreadable
         scheme = place.scheme(mirror.label_config)
     else:
         is_key = place.store.has("sources", name)
         file = place.store.folder("sources", name) / "export.json" if is_key else Path(name)
-        export, shown = _open(place, file), str(place.source_file)
+        export, shown, broken = _open(place, file), str(place.source_file), []
         tasks, text = export.tasks, place.project.data.text
         configured = place.scheme(None if place.has_own_config else export.label_config or None)
         fields = (text,) if text else ()
-        inferred = infer_controls(tasks)
-        scheme = choose_scheme(tasks, task=place.task, configured=configured, inferred=inferred, fields=fields)
+        inferred = infer_controls(export.tasks)
+        scheme = choose_scheme(task=place.task, configured=configured, inferred=inferred, fields=fields)
     data = place.project.data
     parsed = parse(
         tasks,
@@ -79,6 +94,7 @@ def parse_source(place: Place, source: str) -> Parsed:
         split=data.split,
         users=users,
         on_bad=place.project.bad_records,
+        unreadable=broken,
     )
     require_answers(parsed, shown)
     return parsed

@@ -34,7 +34,7 @@ def plurality(answers: pd.DataFrame, *, seed: int) -> pd.DataFrame:
 
 
 def same_share(answers: pd.DataFrame) -> dict[str, Any]:
-    """How often two annotators of an example gave the very same answer: share in [0, 1] and the pairs it is over; None if none."""
+    """How often two annotators of an example gave the very same answer: share in [0, 1], None without pairs, and their number."""
     sizes = answers.groupby("example_id").size()
     pairs = (sizes * (sizes - 1) // 2).sum()
     same = answers.groupby(["example_id", "answer"]).size()

@@ -14,9 +14,9 @@ def preferences(judgements: pd.DataFrame, *, seed: int) -> dict[str, Any]:
     """judgements: one row per person and item: item, annotator, preferred ("a", "b" or "tie"), left ("a" or "b": the one shown
     on the left).
 
-    win_rate: share of items' judgements for b, ties half, in [0, 1]; above 0.5 b is preferred. The interval resamples items, since
-    several judgements of one item are not independent. p: sign test over items, each by the majority of its judgements, ties
-    left out. left: share of decided judgements that went to the left one; far from 0.5 is position bias.
+    win_rate: share of items' judgements for b, ties half, in [0, 1]; above 0.5 b is preferred. The interval resamples items,
+    since several judgements of one item are not independent. p: sign test over items, each by the majority of its judgements,
+    ties left out. left: share of decided judgements that went to the left one; far from 0.5 is position bias.
     """
     from scipy.stats import binomtest
 
@@ -37,7 +37,7 @@ def preferences(judgements: pd.DataFrame, *, seed: int) -> dict[str, Any]:
         "win_rate": rate.as_dict(),
         "p": float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0,
         "left": wilson(left, len(decided)).as_dict() if len(decided) else None,
-        "same": _same_share(judgements),
+        "agreement": _same_share(judgements),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -38,11 +38,16 @@ class Mirror:
 
 def read_mirror(store: Store, number: int | None = None) -> Mirror:
     """The project at entry `number`, or as it is now. Missing if nothing was synced, or there is no such entry."""
+    return replace(mirror_head(store, number), tasks=list(mirror_tasks(store, number)))
+
+
+def mirror_head(store: Store, number: int | None = None) -> Mirror:
+    """`read_mirror` without the tasks, for whoever streams them."""
     number, body = _entry(store, number)
     index = read_index(store, body["segments"])
     return Mirror(
-        list(_tasks(store, body["segments"], index)), body["label_config"], body["users"], number, body["project_id"],
-        body["url"], body["title"], unreadable(store, body["segments"], index), body.get("departed", []),
+        [], body["label_config"], body["users"], number, body["project_id"], body["url"], body["title"],
+        unreadable(store, body["segments"], index), body.get("departed", []),
     )  # fmt: skip
 
 

@@ -1,15 +1,12 @@
-"""The ways back into Label Studio: a review queue as a Data Manager tab, and predictions."""
+"""The way back into Label Studio: a queue of tasks as a Data Manager tab."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pipeline.errors import ConfigError, SourceError
-from pipeline.label_studio.connection import Connection, appeared, request
-from pipeline.label_studio.failures import LostReply
+from pipeline.label_studio.connection import Connection, request
 from pipeline.label_studio.listing import PAGE, bare_pages, condition, full_pages
-from pipeline.types import Control
 
 # The Data Manager orders by one field only, and `meta` is the one field that is free: a task's data is what the annotator
 # sees, and changing it would make another example of it. Ordering by `meta` compares its JSON from the left, so the rank
@@ -32,7 +29,6 @@ HIDDEN = (
     "predictions_score", "predictions_model_versions", "predictions_results", "file_upload", "storage_filename",
     "created_at", "updated_at", "updated_by", "avg_lead_time", "draft_exists",
 )  # fmt: skip
-BATCH = 500  # predictions; Label Studio stores them by this number, and a batch whole or not at all
 
 Progress = Callable[[int, int], None]
 
@@ -154,37 +150,6 @@ def _tab(title: str) -> dict[str, Any]:
     return {"title": title, "type": "list", "target": "tasks"}
 
 
-def push_predictions(
-    connection: Connection,
-    project_id: int,
-    *,
-    control: Control,
-    model_version: str,
-    predictions: Sequence[tuple[int, str, float]],
-    progress: Progress = lambda done, total: None,
-) -> dict[str, int]:
-    """Predictions (task id, label, score in [0, 1]; 1 is sure) that annotators see as suggestions.
-
-    A task that has a prediction of this model version keeps it. Afterwards the project shows this version. Returns how
-    many were created and how many were present. SourceError for an unknown label or a score outside [0, 1], which Label
-    Studio itself would take.
-    """
-    if control.tag != "Choices":
-        raise ConfigError(f"Predictions for <{control.tag}> are not supported, only for <Choices>.")
-    wanted = {
-        task: _prediction(control, model_version, task, label, score) for task, label, score in predictions
-    }
-    there = _predicted(connection, project_id, model_version) if wanted else set()
-    missing = [item for task, item in wanted.items() if task not in there]
-    for start in range(0, len(missing), BATCH):
-        progress(start, len(missing))
-        _import_batch(connection, project_id, missing[start : start + BATCH])
-    progress(len(missing), len(missing))
-    if wanted:
-        request(connection, "PATCH", f"/api/projects/{project_id}/", json={"model_version": model_version})
-    return {"created": len(missing), "present": len(wanted) - len(missing)}
-
-
 def _states(connection: Connection, project_id: int, tasks: Sequence[int]) -> dict[int, dict[str, Any]]:
     """task id → meta, overlap, is_labeled and annotations of those tasks that exist."""
     include = ["id", "meta", "overlap", "is_labeled", "annotations", "completed_by", "was_cancelled"]
@@ -234,42 +199,3 @@ def _ranks(queue: Sequence[int], metas: Mapping[int, Mapping[str, Any]]) -> dict
         last += 1 if rank else RANK_STEP
         moved[task] = f"{last:0{RANK_DIGITS}d}"
     return moved
-
-
-def _prediction(control: Control, model_version: str, task: int, label: str, score: float) -> dict[str, Any]:
-    if label not in control.labels:
-        raise SourceError(
-            f"The prediction for task {task} is {label!r}, which the labeling configuration does not have."
-        )
-    if not 0 <= score <= 1:  # false for NaN, too
-        raise SourceError(
-            f"The prediction for task {task} has the score {score}: it must lie between 0 and 1."
-        )
-    result = {
-        "from_name": control.name,
-        "to_name": control.to_name,
-        "type": "choices",
-        "value": {"choices": [label]},
-    }
-    return {"task": int(task), "model_version": model_version, "score": float(score), "result": [result]}
-
-
-def _predicted(connection: Connection, project_id: int, model_version: str) -> set[int]:
-    """Tasks with a prediction of exactly this version; Label Studio's filter also finds parts of names."""
-    like = condition("predictions_model_versions", "contains", "List", [model_version])
-    pages = full_pages(connection, project_id, include=["id", "predictions", "model_version"], filters=[like])
-    tasks = (task for page in pages for task in page)
-    return {
-        task["id"]
-        for task in tasks
-        if any(item["model_version"] == model_version for item in task["predictions"])
-    }
-
-
-def _import_batch(connection: Connection, project_id: int, batch: list[dict[str, Any]]) -> None:
-    try:
-        request(connection, "POST", f"/api/projects/{project_id}/import/predictions", json=batch, timeout=300)
-    except LostReply:
-        tasks, version = {item["task"] for item in batch}, batch[0]["model_version"]
-        if not appeared(lambda: tasks <= _predicted(connection, project_id, version)):
-            raise
