@@ -262,8 +262,8 @@ def test_stars_beyond_five_and_regions_of_images_are_inferred_too() -> None:
 
 KEYS = {
     "id", "data", "annotations", "completions", "result", "from_name", "to_name", "type", "value", "choices", "labels",
-    "taxonomy", "start", "end", "text", "rating", "project", "tasks", "task", "annotation", "annotation_id", "projects", "annotated_tasks",
-    "title", "label_config", "created_at",
+    "taxonomy", "start", "end", "text", "rating", "project", "tasks", "task", "annotation", "annotation_id", "projects",
+    "annotated_tasks", "title", "label_config", "created_at",
 }  # fmt: skip
 JSON = st.recursive(
     st.one_of(st.none(), st.integers(-3, 9), st.floats(), st.text(max_size=4), st.sampled_from(["choices", "labels", "Ada"])),
