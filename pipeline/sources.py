@@ -17,7 +17,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from pipeline.errors import SourceError
-from pipeline.results import read_items
+from pipeline.reading.results import read_items
 from pipeline.tasks import bind
 from pipeline.types import (
     ANNOTATION_COLUMNS,

@@ -88,7 +88,7 @@ class Scheme:
 class Item:
     """One entry of an annotation's raw `result`, read.
 
-    value is JSON-able and normalised by type (see `pipeline/results.py`); for what is not understood it is the raw
+    value is JSON-able and normalised by type (see `pipeline/reading/results.py`); for what is not understood it is the raw
     entry, untouched. region: Label Studio's id of the entry, "" if it has none; parent: the region it belongs to.
     """
 

@@ -58,12 +58,25 @@ def test_a_bad_export_gets_one_sentence_and_leaves_nothing_behind(tmp_path: Path
     body, words = BAD[name]
     out = tmp_path / "project"
     code, said = assay(
-        "check", "--source", str(export(tmp_path, body)), "--template", "text_classification", "--out", str(out)
-    )
+        "check", "--source", str(export(tmp_path, body)), "--template", "text_classification", "--out", str(out),
+        "--bad-records", "fail",
+    )  # fmt: skip
     assert code == 2
     assert all(word in said["error"] for word in words), said
     assert "\n" not in said["error"]
     assert not out.exists()
+
+
+def test_a_bad_record_stops_nothing_else_and_is_counted_and_shown(tmp_path: Path) -> None:
+    tasks = [task(1), task(2, "banana"), task(3, data={"body": "x"})]
+    out = tmp_path / "project"
+    code, said = assay(
+        "check", "--source", str(export(tmp_path, tasks)), "--template", "text_classification", "--out", str(out)
+    )
+    assert code == 1  # three examples are not enough for the gate; what could not be read closes it, too
+    assert (said["counts"]["quarantined"], said["counts"]["annotations"], said["counts"]["tasks"]) == (2, 1, 3)
+    assert "could not be read" in " ".join(item["meaning"] for item in said["gate"]["expectations"] if not item["passed"])
+    assert "banana" in (out / "report.html").read_text()
 
 
 def test_an_option_that_does_not_fit_is_one_sentence_too(tmp_path: Path) -> None:
@@ -87,7 +100,7 @@ def test_a_bad_export_leaves_an_existing_store_untouched(tmp_path: Path, name: s
     out = tmp_path / "project"
     (out / "store").mkdir(parents=True)
     (out / "store" / "kept").write_text("x")
-    (out / "project.yaml").write_text("name: p\nsource: ../export.json\n")
+    (out / "project.yaml").write_text("name: p\nsource: ../export.json\nbad_records: fail\n")
     export(tmp_path, BAD[name][0])
     before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
     code, _ = assay("check", str(out))

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import SourceError
-from pipeline.exports import infer_controls, open_export, read_export, read_json_min
 from pipeline.label_studio.label_config import read_controls
-from pipeline.results import read_items
+from pipeline.reading.exports import infer_controls, open_export, read_export, read_json_min
+from pipeline.reading.results import read_items
 
 CONFIG = """<View><Text name="t" value="$text"/>
 <Labels name="ner" toName="t"><Label value="PER"/><Label value="LOC"/></Labels>

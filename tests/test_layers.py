@@ -15,8 +15,8 @@ LAYERS = {
     "pipeline": {"pipeline"},
 }
 ORDER = (
-    "types", "errors", "statistics", "store", "config", "templates", "tasks", "sources", "sample", "assignment", "label_studio",
-    "consensus", "evidence", "policy", "review", "reviewed", "versions", "training", "evaluation", "report",
+    "types", "errors", "statistics", "store", "config", "templates", "reading", "tasks", "sources", "sample", "assignment",
+    "label_studio", "consensus", "evidence", "policy", "review", "reviewed", "versions", "training", "evaluation", "report",
 )  # fmt: skip
 ONLY_IN = {"prefect": "flows", "label_studio_sdk": "pipeline/label_studio"}
 LAZY = {

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.label_studio.label_config import read_controls
-from pipeline.results import missing_required, read_items
+from pipeline.reading.results import missing_required, read_items
 from pipeline.types import Item
 
 CONFIG = """<View>

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import SourceError
-from pipeline.exports import infer_controls, read_export
+from pipeline.reading.exports import infer_controls, read_export
 from pipeline.sources import choose_scheme, parse, require_answers
 from pipeline.tasks import text_classification
 from pipeline.types import Control, Parsed, Scheme
@@ -38,7 +38,7 @@ def read(tasks: list[dict[str, Any]], **options: Any) -> Parsed:
         ('{"a": 1}', ["must be a list"]),
         ("[1, 2]", ["each an object"]),
         ("[]", ["no task", "empty"]),
-        ('[{"id": 3, "text": "x"}]', ["JSON_MIN", "--label-config"]),
+        ('[{"id": 3, "text": "x"}]', ["task 3", "no `data` object"]),
         ('[{"id": 1, "data": {}, "project": 4}, {"id": 2, "data": {}, "project": 9}]', ["2 projects", "4, 9"]),
     ],
 )

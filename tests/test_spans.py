@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline import hypertext
-from pipeline.spans import code_points_to_utf16, locate, utf16_to_code_points
+from pipeline.reading import hypertext
+from pipeline.reading.spans import code_points_to_utf16, locate, utf16_to_code_points
 
 # Plain, combining, astral, joined emoji, lone surrogates, line breaks: what real texts hold.
 TEXTS = st.text(st.sampled_from("ab é\u0301\U0001f600\U0001f469\u200d\ud83d\r\n\t"), max_size=40)
@@ -89,7 +89,7 @@ def test_a_span_that_cannot_be_is_refused_with_its_reason(
 
 
 def test_work_grows_with_the_text_once_and_not_with_every_span(monkeypatch: pytest.MonkeyPatch) -> None:
-    import pipeline.spans as module
+    import pipeline.reading.spans as module
 
     text = "a\U0001f600" * 1000
     scanned: list[int] = []

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
 from pipeline.label_studio.label_config import read_controls
-from pipeline.results import read_items
+from pipeline.reading.results import read_items
 from pipeline.tasks import bind, known, task_type
 from pipeline.types import LEFT, Item, Scheme
 
@@ -90,7 +90,7 @@ def records(draw: st.DrawFn) -> dict[str, Any]:
 
 def _spans(scheme: Scheme, record: dict[str, Any], draw: Any) -> list[dict[str, Any]]:
     """Answers in normal form; what they hold is cut from the text, by the task's own reading of it."""
-    from pipeline import hypertext, shown
+    from pipeline.reading import hypertext, shown
 
     control, data = scheme.control, record["data"]
     text = shown.field_text(data, control.field, control)

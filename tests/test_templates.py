@@ -24,7 +24,7 @@ from pipeline.label_studio.listing import full_pages
 from pipeline.label_studio.predictions import Prediction, predicted, push_predictions
 from pipeline.label_studio.send_back import push_review_queue
 from pipeline.label_studio.sync import read_mirror
-from pipeline.results import read_items
+from pipeline.reading.results import read_items
 from pipeline.tasks import bind, known, task_type
 from pipeline.templates import ROOT, Template, names, template
 from pipeline.types import Scheme

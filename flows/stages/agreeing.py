@@ -16,7 +16,7 @@ from pipeline.store import code_digest, digest, write_json
 from pipeline.types import Control, IntArray, Parsed, Scheme
 
 CODE = (
-    "pipeline/consensus", "pipeline/tasks", "pipeline/results.py", "pipeline/sources.py", "pipeline/versions/splits.py",
+    "pipeline/consensus", "pipeline/reading", "pipeline/tasks", "pipeline/sources.py", "pipeline/versions/splits.py",
 )  # fmt: skip
 DUPLICATES = ("pipeline/evidence/duplicates.py", "pipeline/evidence/minhash.py")
 

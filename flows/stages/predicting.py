@@ -73,7 +73,7 @@ def _predictions(
 ) -> list[Any]:
     """Label Studio's form of each. SourceError for an answer that the labeling configuration in force cannot hold."""
     from pipeline.label_studio.predictions import Prediction
-    from pipeline.results import read_items
+    from pipeline.reading.results import read_items
 
     asked = scheme(place.store.folder("consensus", place.store.manifest("checks", check_id)["facts"]["consensus"]))
     datas = dict(zip(todo["example_id"], todo["data"], strict=True))

@@ -10,8 +10,8 @@ from typing import Any
 from flows.place import Place, connection, project_id
 from flows.stages import Progress, quiet
 from pipeline.errors import SourceError
-from pipeline.exports import Export
 from pipeline.label_studio.connection import Connection
+from pipeline.reading.exports import Export
 from pipeline.store import sha256
 from pipeline.types import Parsed
 
@@ -62,7 +62,7 @@ def _take_file(place: Place, file: Path) -> str:
 
 def parse_source(place: Place, source: str) -> Parsed:
     """The tables of a source; SourceError if there is nothing to check in it."""
-    from pipeline.exports import infer_controls
+    from pipeline.reading.exports import infer_controls
     from pipeline.sources import choose_scheme, parse, require_answers
 
     kind, _, name = source.partition(":")
@@ -102,7 +102,7 @@ def parse_source(place: Place, source: str) -> Parsed:
 
 def _open(place: Place, file: Path) -> Export:
     """The export's tasks. A JSON_MIN export is read by the labeling configuration in force."""
-    from pipeline.exports import open_export
     from pipeline.label_studio.label_config import read_controls
+    from pipeline.reading.exports import open_export
 
     return open_export(file, project=place.project.source_project or "", controls=read_controls(place.label_config))

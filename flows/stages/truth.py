@@ -91,7 +91,7 @@ def _truth(
     """An answer in Label Studio's form, with the annotations (`given`) that are it, the reviewer's (`by`) first. SourceError if
     the task or the answer is not one of this project's."""
     from pipeline.label_studio.truth import Truth
-    from pipeline.results import read_items
+    from pipeline.reading.results import read_items
 
     where = f"{file}: example {example}" if file else f"The reviewed answer of example {example}"
     if example not in examples.index:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline import entries, shown
+from pipeline.reading import entries, shown
 from pipeline.types import LEFT, Item, Scheme
 
 TAGS = ("Choices", "Pairwise")

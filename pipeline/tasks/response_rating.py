@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline import entries, shown
+from pipeline.reading import entries, shown
 from pipeline.types import Item, Scheme
 
 TAGS = ("Rating", "Number")

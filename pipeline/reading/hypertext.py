@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from html import unescape
 
-from pipeline.spans import utf16_to_code_points
+from pipeline.reading.spans import utf16_to_code_points
 
 VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())  # noqa: SIM905
 DROPPED = frozenset(("script", "iframe"))  # the editor's sanitizer discards them with their content

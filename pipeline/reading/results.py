@@ -8,7 +8,7 @@ have, types that we do not know) is carried through as an item with `understood=
     choices          list of str, in the order given; of nested choices "Parent / Child"
     labels,
     hypertextlabels,
-    paragraphlabels  {"start", "end": code points of the field's text as `pipeline/shown.py` gives it, end exclusive,
+    paragraphlabels  {"start", "end": code points of the field's text as `pipeline/reading/shown.py` gives it, end exclusive,
                       "labels": list of str, "text": str}; of HyperText also "xpath": [start, startOffset, end, endOffset] where
                       given; of Paragraphs also "paragraph", "end_paragraph": int
     taxonomy         list of paths, each a list of str
@@ -31,10 +31,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.marked import TEXTS, Surface, read_span, surface
-from pipeline.shown import attribute
+from pipeline.reading.marked import TEXTS, Surface, read_span, surface
+from pipeline.reading.shown import attribute
+from pipeline.reading.values import READERS, Entry
 from pipeline.types import Control, Item, Problem
-from pipeline.values import READERS, Entry
 
 SPANS = ("labels", "hypertextlabels", "paragraphlabels")
 CONDITIONS = ("visibleWhen", "whenTagName", "whenChoiceValue", "whenLabelValue", "perRegion")

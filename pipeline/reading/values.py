@@ -1,4 +1,4 @@
-"""The values of results that mark nothing: how each type is read and checked. The forms are in `pipeline/results.py`.
+"""The values of results that mark nothing: how each type is read and checked. The forms are in `pipeline/reading/results.py`.
 
 A reader takes an entry's `value`, its control and the task's data, and raises ValueError with one clause.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pipeline.shown import attribute
+from pipeline.reading.shown import attribute
 from pipeline.types import Control
 
 PATH = " / "  # between the levels of a nested choice

@@ -1,7 +1,7 @@
 """What the annotator saw: the text of a task's data fields, as one text that people, checks and models read.
 
     Text            the string; numbers as Label Studio shows them
-    HyperText       its text content, see `pipeline/hypertext.py`
+    HyperText       its text content, see `pipeline/reading/hypertext.py`
     Paragraphs      a line "name: text" for each paragraph (nameKey and textKey of the object, else author and text)
     Chat            a line "role: content" for each message
     List            a line "title: body" for each item; Table: a line "key: value" for each row
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline import hypertext
+from pipeline.reading import hypertext
 from pipeline.types import Control, Scheme
 
 BETWEEN = "\n\n"

@@ -9,11 +9,11 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline import hypertext, shown
-from pipeline.marked import surface
-from pipeline.spans import code_points_to_utf16
+from pipeline.reading import hypertext, shown
+from pipeline.reading.marked import surface
+from pipeline.reading.spans import code_points_to_utf16
+from pipeline.reading.values import PATH
 from pipeline.types import Control, Item
-from pipeline.values import PATH
 
 ID_LENGTH = 10  # as long as the editor's own
 

@@ -1,5 +1,5 @@
 """Reading a marked span of Text, HyperText or Paragraphs, and verifying it against the text. The form that it gets is in
-`pipeline/results.py`.
+`pipeline/reading/results.py`.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import hypertext, shown, spans
+from pipeline.reading import hypertext, shown, spans
+from pipeline.reading.values import Entry, check_labels
 from pipeline.types import Control
-from pipeline.values import Entry, check_labels
 
 TEXTS = ("Text", "HyperText", "Paragraphs")
 
@@ -19,7 +19,7 @@ TEXTS = ("Text", "HyperText", "Paragraphs")
 class Surface:
     """What the spans of one control lie in, prepared once for all of them."""
 
-    text: str  # as `pipeline/shown.py` gives it
+    text: str  # as `pipeline/reading/shown.py` gives it
     page: hypertext.HyperText | None = None
     lines: tuple[tuple[str, str], ...] | None = None
     begins: tuple[int, ...] = ()  # where the text of each line begins in the whole

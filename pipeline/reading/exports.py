@@ -19,8 +19,8 @@ from typing import Any
 import orjson
 
 from pipeline.errors import SourceError
-from pipeline.inferred import infer_controls
-from pipeline.json_min import is_json_min, read_json_min
+from pipeline.reading.inferred import infer_controls
+from pipeline.reading.json_min import is_json_min, read_json_min
 from pipeline.types import Control
 
 __all__ = ["Export", "infer_controls", "open_export", "read_export", "read_json_min"]

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipeline.marked import TEXTS
-from pipeline.results import SPANS, read_items
+from pipeline.reading.marked import TEXTS
+from pipeline.reading.results import SPANS, read_items
+from pipeline.reading.values import READERS, STARS
 from pipeline.types import Control
-from pipeline.values import READERS, STARS
 
 TAGS = {
     "choices": "Choices", "taxonomy": "Taxonomy", "textarea": "TextArea", "pairwise": "Pairwise", "rating": "Rating",
