@@ -174,7 +174,7 @@ def setup(
     _finish(
         run_setup(folder, dropping=drop or ()),
         as_json,
-        lambda body: console.say(f"Label Studio project {body['project']}: {body['url']}"),
+        screens.set_up,
     )
 
 

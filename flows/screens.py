@@ -45,6 +45,12 @@ def template(body: dict[str, Any]) -> None:
     say(body["label_config"])
 
 
+def set_up(body: dict[str, Any]) -> None:
+    say(f"Label Studio project {body['project']}: {body['url']}")
+    for warning in body["warnings"]:
+        say(f"Note: {warning}")
+
+
 def server(body: dict[str, Any]) -> None:
     say(f"Label Studio runs at {body['url']}")
     say(f"  log in as {body['username']} with the password {body['password']}")

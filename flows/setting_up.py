@@ -14,6 +14,8 @@ from pipeline.store import digest
 from pipeline.types import LEFT
 
 READERS = ("csv", "json", "jsonl", "parquet")
+# Seen in 1.23.2: the server takes the tag, the page shows "Not expecting tag: chat" in place of the conversation.
+CHAT = "<Chat> works in Label Studio Enterprise only; the template `chat` does the same with <Paragraphs> and <TextArea>."
 CARRIED = ("data", "meta", "annotations", "predictions")
 
 
@@ -33,7 +35,8 @@ def setup(folder: Path, *, dropping: Sequence[str] = ()) -> dict[str, Any]:
     if asked.project != number:
         settings = place.project.model_copy(update={"label_studio": asked.model_copy(update={"project": number})})
         config.save(place.folder, settings)
-    return {"project": number, "url": f"{asked.url.rstrip('/')}/projects/{number}/data"}
+    warnings = [CHAT] if any(control.tag == "Chat" for control in place.scheme().controls) else []
+    return {"project": number, "url": f"{asked.url.rstrip('/')}/projects/{number}/data", "warnings": warnings}
 
 
 def _guidelines(place: Place) -> str:

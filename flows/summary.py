@@ -138,7 +138,7 @@ def _source(run: Run) -> dict[str, Any]:
         {"control": control, "type": kind, "understood": bool(known), "entries": int(size)}
         for (control, kind, known), size in table.items()
     ]
-    counts = {name: int(run.facts["counts"].get(name, 0)) for name in ("drafts", "predictions", "not_understood")}
+    counts = {name: int(run.facts["counts"].get(name, 0)) for name in ("drafts", "predictions", "incomplete", "not_understood")}
     return {**counts, "ground_truth": int(run.annotations["ground_truth"].sum()), "entries": kinds}
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from pipeline.errors import SourceError
-from pipeline.reading.results import read_items
+from pipeline.reading.results import missing_required, read_items
 from pipeline.tasks import bind
 from pipeline.types import (
     ANNOTATION_COLUMNS,
@@ -165,11 +165,11 @@ def _example(
     data = record.get("data")
     if not isinstance(data, Mapping):
         raise ValueError("it has no `data` object")
-    missing = [name for name in scheme.fields if name not in data]
-    if missing:
+    try:
+        text = _clean(task.text(data, scheme))
+    except KeyError as error:
         has = ", ".join(map(str, data)) or "none"
-        raise ValueError(f"the data field {missing[0]!r} is missing (it has {has}; --text-field names another)")
-    text = _clean(task.text(data, scheme))
+        raise ValueError(f"the data field {error.args[0]!r} is missing (it has {has}; --text-field names another)") from error
     number = record.get("id", position + 1)
     if not isinstance(number, int):
         raise ValueError(f"its id {number!r} is not a number")
@@ -218,6 +218,8 @@ def _annotation(
     for problem in problems:
         reading.refuse(problem.reason, where, problem.raw)
     reading.results += [_result(item, number, example) for item in items]
+    if not cancelled and items:
+        reading.counts["incomplete"] += bool(missing_required(items, scheme.controls))
     reading.counts["not_understood"] += sum(not item.understood for item in items)
     seconds = answer.get("lead_time")
     known = isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and seconds >= 0

@@ -45,9 +45,8 @@ def push_predictions(place: Place, check_id: str | None, progress: Progress = qu
         (task, answer, score) for task, answer, score in zip(tasks, answers, scores, strict=True) if task not in held
     ]
     server, number = connection(place), project_id(place)
-    sent = push(
-        server, number, model_version=version, predictions=_predictions(place, run["check_id"], todo, rows), progress=progress
-    )
+    made = _predictions(place, run["check_id"], rows)
+    sent = push(server, number, model_version=version, predictions=made, progress=progress)
     order = [tasks[row] for row in learning_order(probabilities, todo["group"].tolist())]
     tab = push_review_queue(server, number, title=NEXT, task_ids=order) if order else None
     _record(place, version, run["check_id"], tasks, answers, scores, held)
@@ -68,20 +67,21 @@ def _predicted(
     return todo, labels, probabilities
 
 
-def _predictions(
-    place: Place, check_id: str, todo: pd.DataFrame, rows: Sequence[tuple[int, str, float]]
-) -> list[Any]:
+def _predictions(place: Place, check_id: str, rows: Sequence[tuple[int, str, float]]) -> list[Any]:
     """Label Studio's form of each. SourceError for an answer that the labeling configuration in force cannot hold."""
+    from pipeline.label_studio.mirror import mirror_tasks
     from pipeline.label_studio.predictions import Prediction
     from pipeline.reading.results import read_items
 
     asked = scheme(place.store.folder("consensus", place.store.manifest("checks", check_id)["facts"]["consensus"]))
-    datas = dict(zip(todo["example_id"], todo["data"], strict=True))
+    wanted = {task for task, _, _ in rows}
+    records = {task["id"]: task for task in mirror_tasks(place.store) if task["id"] in wanted}
     made = []
     for task, answer, score in rows:
-        data = orjson.loads(datas[task])
-        result = place.task.to_result(answer, asked, {"id": task, "data": data})
-        _, problems = read_items(result, asked.controls, data)
+        if task not in records:  # deleted in Label Studio since the check
+            continue
+        result = place.task.to_result(answer, asked, records[task])
+        _, problems = read_items(result, asked.controls, records[task]["data"])
         if problems:
             raise SourceError(f"The prediction for task {task} cannot be shown: {problems[0].reason}.")
         made.append(Prediction(task, result, score))
