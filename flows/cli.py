@@ -83,13 +83,15 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to make the project")],
     template: Annotated[str, typer.Option("--template", "-t", help="See `assay templates`")] = "text_classification",
     name: Annotated[str | None, typer.Option(help="Default: the folder's name")] = None,
+    url: Annotated[str | None, typer.Option(help="Address of the Label Studio that it is for")] = None,
     as_json: Json = False,
 ) -> None:
     """A new project folder: project.yaml, labeling configuration, guidelines."""
     from flows.place import init as make
 
-    place = make(folder, template, name=name)
-    _finish({"folder": str(place.folder), "project": place.project.name, "template": template}, as_json, screens.init)
+    place = make(folder, template, name=name, url=url)
+    body = {"folder": str(place.folder), "project": place.project.name, "template": template, "url": url}
+    _finish(body, as_json, screens.init)
 
 
 @app.command()

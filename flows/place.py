@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from pipeline import config
-from pipeline.config import Project, Secrets
+from pipeline.config import LabelStudio, Project, Secrets
 from pipeline.errors import ConfigError, Unauthorized
 from pipeline.label_studio.connection import Connection
 from pipeline.store import Store
@@ -84,12 +84,16 @@ def open_project(folder: Path, project: Project, given_config: str | None = None
     return Place(folder, project, Store(folder / project.store), chosen, task_type(chosen.task), given_config)
 
 
-def init(folder: Path, template_name: str, *, name: str | None = None) -> Place:
-    """A new project folder: project.yaml with its JSON Schema, the labeling configuration and the guidelines to edit."""
+def init(folder: Path, template_name: str, *, name: str | None = None, url: str | None = None) -> Place:
+    """A new project folder: project.yaml with its JSON Schema, the labeling configuration and the guidelines to edit. url: of the
+    Label Studio that it is for."""
     if (folder / config.FILE).exists():
         raise ConfigError(f"{folder / config.FILE} is there already: edit it, or choose another folder.")
     chosen = template(template_name)
-    project = Project(name=name or name_of(folder), template=template_name, slices=list(chosen.slices))
+    server = LabelStudio(url=Connection(url, "unused").url) if url else None
+    project = Project(
+        name=name or name_of(folder), template=template_name, slices=list(chosen.slices), label_studio=server
+    )
     config.save(folder, project)
     (folder / LABEL_CONFIG).write_text(chosen.label_config, encoding="utf-8")
     (folder / "guidelines.md").write_text(chosen.guidelines, encoding="utf-8")

@@ -12,6 +12,10 @@ from pipeline.store import Store
 
 def init(body: dict[str, Any]) -> None:
     say(f"Made {body['folder']} from the template {body['template']}.")
+    if body["url"]:
+        say(f"Next: export ASSAY_LABEL_STUDIO_TOKEN=… (Account & Settings at {body['url']}), then")
+        say(f"  assay setup {body['folder']}")
+        return
     say("Next: put the server's address into project.yaml (label_studio: {url: …}), or check an export at once:")
     say(f"  assay check {body['folder']} --source export.json")
 
