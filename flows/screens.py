@@ -70,7 +70,9 @@ def check(body: dict[str, Any]) -> None:
     table("Checks", ("check", "outcome", "flagged", ""), rows)
     verdicts, counts = body["verdicts"], body["counts"]
     say(f"\nExamples: {counts['examples']}, answered {counts['annotated']}, by {counts['annotators']} annotators")
-    say(f"Agreement ({body['agreement']['measure']}): {interval(body['agreement']['overall'])}")
+    agreed = body["agreement"]
+    said = interval(agreed["overall"]) if agreed["overall"] else f"not measured: {agreed['reason']}"
+    say(f"Agreement ({agreed['measure']}): {said}")
     say(f"Verdicts: keep {verdicts['keep']}, relabel {verdicts['relabel']}, drop {verdicts['drop']}")
     if counts["quarantined"]:
         say(f"Quarantined records: {counts['quarantined']}, see quarantine.parquet")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import orjson
 import pandas as pd
 
 from pipeline.statistics import wilson
+from pipeline.tasks import task_type
 from pipeline.types import Gate, Interval
 
 # In the order in which a fault is looked for: the checks whose flag counts as having found it.
@@ -52,6 +54,13 @@ class Run:
     @property
     def labels(self) -> list[str]:
         return list(self.facts["classes"])
+
+    @property
+    def vocabulary(self) -> list[str]:
+        """The labels that the main control offers, also where an answer may hold several of them, or none."""
+        scheme = self.facts["scheme"]
+        main = next(control for control in scheme["controls"] if control["name"] == scheme["answer"][0])
+        return [" / ".join(path) for path in main["paths"]] or list(main["labels"])
 
     @property
     def source(self) -> str:
@@ -146,14 +155,12 @@ def _bad_tasks(run: Run) -> int:
     return sum(str(record).startswith("task") for record in run.quarantine["record_id"])
 
 
-def _answers(run: Run) -> pd.Series:
-    return run.consensus["answer"].map(orjson.loads) if run.labels else run.consensus["answer"]
-
-
 def _labels(run: Run) -> list[dict[str, Any]]:
-    counts = _answers(run).value_counts()
+    """How many examples have each label; of answers that hold several, each counts."""
+    mentions = task_type(run.facts["task"]).mentions
+    counts = Counter(label for answer in run.consensus["answer"] for label in set(mentions(orjson.loads(answer))))
     rows = []
-    for label in run.labels:
+    for label in run.labels or run.vocabulary:
         share = wilson(int(counts.get(label, 0)), len(run.consensus))  # never empty: see require_answers
         rows.append({"label": label, "count": int(counts.get(label, 0)), "share": share.value, **_bounds(share)})
     return rows

@@ -30,6 +30,10 @@ def consensus(place: Place, source: str) -> str:
     settings = place.project
     looked = reviewed.read(place.store, parsed.annotations, parsed.examples["example_id"])
     classes = place.task.classes(parsed.scheme)
+
+    def alike(a: Any, b: Any) -> float:
+        return float(place.task.similarity(a, b, parsed.scheme))
+
     built = build(
         parsed.annotations,
         parsed.examples,
@@ -38,11 +42,13 @@ def consensus(place: Place, source: str) -> str:
         users=parsed.users,
         method=settings.consensus.method,
         seed=settings.seed,
+        similarity=alike,
+        alternatives=place.task.ALTERNATIVES,
         reviewed=dict(zip(looked["example_id"].tolist(), looked["answer"].tolist(), strict=True)),
     )
     examples = _with_splits(place, parsed, built.consensus, classes)
     frames = [_frame_digest(table) for table in (examples, built.consensus, looked)]
-    key = digest("consensus", source, *frames, code_digest(*CODE, "pipeline/reviewed.py"))
+    key = digest("consensus", source, asdict(parsed.scheme), *frames, code_digest(*CODE, "pipeline/reviewed.py"))
 
     def write(folder: Path) -> dict[str, Any]:
         for name, table in (
@@ -55,7 +61,10 @@ def consensus(place: Place, source: str) -> str:
             ("reviewed", looked),
         ):
             table.to_parquet(folder / f"{name}.parquet", index=False)
-        facts = {"scheme": asdict(parsed.scheme), "classes": classes, "users": parsed.users, "counts": parsed.counts}
+        facts = {
+            "task": place.template.task, "scheme": asdict(parsed.scheme), "classes": classes, "users": parsed.users,
+            "counts": parsed.counts,
+        }  # fmt: skip
         write_json(folder / "facts.json", {**built.facts, **facts, "source": source})
         return {"source": source}
 

@@ -56,14 +56,18 @@ def build(
     method: str = "auto",
     seed: int = 0,
     reviewed: Mapping[int, str] | None = None,
+    similarity: whole.Similarity | None = None,
+    alternatives: bool = False,
 ) -> Consensus:
     """`reviewed`: example id → the answer (JSON) of somebody who was asked to look again; it is the consensus, before ground
-    truth, which is the consensus before the votes."""
+    truth, which is the consensus before the votes. Without `labels` answers are compared as a whole, by `similarity` (equal or
+    not by default); `alternatives`: different answers may all be right."""
     truth = truths(annotations)
     gold = dict(zip(truth["example_id"].tolist(), truth["answer"].tolist(), strict=True))
     decided = {"ground_truth": gold, "review": reviewed or {}}
     if not labels:
-        return _of_whole_answers(annotations, users or {}, seed, decided, truth)
+        alike = similarity or (lambda a, b: float(a == b))
+        return _of_whole_answers(annotations, users or {}, seed, decided, truth, alike, alternatives)
     answers = latest_answers(annotations)
     votes, ids, people = as_votes(answers, labels)
     chosen, why = choose(votes) if method == "auto" else (method, "Set in project.yaml.")
@@ -92,14 +96,16 @@ def _of_whole_answers(
     seed: int,
     decided: Mapping[str, Mapping[int, str]],
     truth: pd.DataFrame,
+    similarity: whole.Similarity,
+    alternatives: bool,
 ) -> Consensus:
     """Where an answer is not one of a few labels, see `whole`."""
     answers = latest_answers(annotations)
-    table = whole.plurality(answers, seed=seed)
+    table = whole.medoids(answers, similarity, alternatives=alternatives, seed=seed)
     _put_decided(table, decided)
-    why = "Answers of this kind are compared as a whole: the one that most annotators gave."
+    why = "Of several answers the one that is most like the others."
     facts = {
-        "agreement": whole.agreement(answers),
+        "agreement": whole.agreement(answers, similarity),
         "consensus": {
             "method": whole.METHOD,
             "why": why,

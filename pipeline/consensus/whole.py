@@ -1,63 +1,80 @@
-"""Consensus for answers that are not one of a few labels (sets, spans, texts, ratings): whole answers are compared.
+"""Consensus for answers that are not one of a few labels: sets, spans, texts, ratings.
 
-The answer that most annotators gave, character by character, wins; a tie is broken by the seed and marked. That is right for
-short answers and too strict for long ones: two texts are hardly ever equal, so each example of several written answers is
-a tie, which a person decides.
+The answer that is most like the others (the medoid) stands for all of them: it is an answer that somebody gave, never a
+mixture that nobody did. How much two answers are alike is the task type's to say: F1 for spans, Jaccard for sets, words in common for texts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import orjson
 import pandas as pd
 
 from pipeline.types import ANNOTATOR_COLUMNS, CONSENSUS_COLUMNS
 
-METHOD = "plurality"
+METHOD = "medoid"
+CLOSE = 1e-9  # two answers are as good as each other if their likeness to the rest differs by less: floating point
+
+Similarity = Callable[[Any, Any], float]
 
 
-def plurality(answers: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+def medoids(answers: pd.DataFrame, similarity: Similarity, *, alternatives: bool, seed: int) -> pd.DataFrame:
     """CONSENSUS_COLUMNS from one row per annotator and example (example_id, annotator, answer as JSON).
 
-    confidence: the winner's share of the answers in (0, 1], NaN for a single answer. tie: another answer has as many.
+    confidence: the mean similarity of the chosen answer to the other annotators', in [0, 1]; NaN for a single answer. tie:
+    another answer is as much like the others, so the seed chose, unless `alternatives` says that both may be right.
     """
-    rows = []
-    for example, given in answers.groupby("example_id", sort=True)["answer"]:
-        counts = given.value_counts().sort_index()
-        best = counts.index[counts == counts.max()]
-        chosen = best[np.random.default_rng([seed, int(example)]).integers(len(best))]
-        share = counts.max() / len(given) if len(given) > 1 else np.nan
-        rows.append((example, chosen, share, len(given), len(best) > 1, METHOD))
+    rows = [
+        _medoid(int(example), given.tolist(), similarity, alternatives, seed)
+        for example, given in answers.groupby("example_id", sort=True)["answer"]
+    ]
     table = pd.DataFrame(rows, columns=list(CONSENSUS_COLUMNS))
     return table.astype({"confidence": "float64", "tie": "bool", "annotations": "int64"})
 
 
-def same_share(answers: pd.DataFrame) -> dict[str, Any]:
-    """How often two annotators of an example gave the very same answer: share in [0, 1], None without pairs, and their number."""
-    sizes = answers.groupby("example_id").size()
-    pairs = (sizes * (sizes - 1) // 2).sum()
-    same = answers.groupby(["example_id", "answer"]).size()
-    equal = (same * (same - 1) // 2).sum()
-    return {"value": float(equal / pairs) if pairs else None, "pairs": int(pairs)}
+def _medoid(
+    example: int, given: list[str], similarity: Similarity, alternatives: bool, seed: int
+) -> tuple[Any, ...]:
+    alike = _matrix(given, similarity)
+    if len(given) == 1:
+        return example, given[0], np.nan, 1, False, METHOD
+    mean = (alike.sum(1) - 1) / (len(given) - 1)
+    best = sorted({given[row] for row in np.flatnonzero(mean >= mean.max() - CLOSE)})
+    chosen = best[np.random.default_rng([seed, example]).integers(len(best))]
+    return example, chosen, float(mean.max()), len(given), len(best) > 1 and not alternatives, METHOD
 
 
-def agreement(answers: pd.DataFrame) -> dict[str, Any]:
-    """The agreement facts of a check run: no chance-corrected figure, and why."""
-    same = same_share(answers)
+def _matrix(given: list[str], similarity: Similarity) -> Any:
+    values = [orjson.loads(answer) for answer in given]
+    alike = np.eye(len(given))
+    for a in range(len(given)):
+        for b in range(a):
+            alike[a, b] = alike[b, a] = 1.0 if given[a] == given[b] else similarity(values[a], values[b])
+    return alike
+
+
+def agreement(answers: pd.DataFrame, similarity: Similarity) -> dict[str, Any]:
+    """The agreement facts of a check run: no chance-corrected figure, and why; how alike two annotators' answers are instead."""
+    pairs = [_matrix(given.tolist(), similarity) for _, given in answers.groupby("example_id")["answer"] if len(given) > 1]
+    alike = np.concatenate([part[np.tril_indices(len(part), -1)] for part in pairs]) if pairs else np.zeros(0)
+    mean, same = (float(alike.mean()), float((alike == 1).mean())) if len(alike) else (None, None)
     told = (
-        f"; two annotators of an example gave the very same answer in {same['value']:.0%} of {same['pairs']} pairs"
-        if same["pairs"]
+        f"; two annotators' answers to an example are alike by {mean:.2f} of 1 on average, and equal in {same:.0%} of "
+        f"{len(alike)} pairs"
+        if mean is not None
         else ""
     )
     return {
-        "measure": "share of equal answers",
+        "measure": "similarity of answers",
         "overall": None,
         "reason": f"answers of this kind are compared as a whole, for which no chance-corrected agreement is defined{told}",
         "labels": [],
         "slices": [],
         "pairs": [],
-        "same": same,
+        "similarity": {"mean": mean, "equal": same, "pairs": len(alike)},
     }
 
 

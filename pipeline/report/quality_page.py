@@ -60,6 +60,7 @@ def _page(run: Run) -> dict[str, Any]:
         "dropped": [_doubt(run, known[key]) for key in shown["dropped"]],
         "by_check": [{"check": name, **counts} for name, counts in sorted(run.summary["verdicts_by_check"].items())],
         "quarantine": _quarantine(run.quarantine),
+        "held": _held(run.summary.get("source")),
     }
 
 
@@ -139,6 +140,14 @@ def _duplicates(item: dict[str, Any]) -> dict[str, Any]:
     """The check with the first groups whose members carry different labels."""
     found = item["facts"].get("conflicts")
     return {**item, "conflicts": found[:WORST] if isinstance(found, list) else []}
+
+
+def _held(source: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What the source holds, entry by entry, most frequent first; None for a run from before this was kept."""
+    if source is None:
+        return None
+    entries = sorted(source["entries"], key=lambda item: (-item["entries"], item["control"]))
+    return {**source, "entries": entries[:QUEUE], "more": max(len(entries) - QUEUE, 0)}
 
 
 def _quarantine(rows: pd.DataFrame) -> dict[str, Any]:

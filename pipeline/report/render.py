@@ -156,7 +156,20 @@ def answer(stored: Any) -> str:
         return cut(value, 60)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return cut(", ".join(value) or "none of them", 80)
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        return cut("; ".join(_part(item) for item in value) or "none found", 200)
+    if isinstance(value, dict):
+        return cut(", ".join(f"{name} {part}" for name, part in value.items()), 120)
     return cut(orjson.dumps(value).decode(), 80)
+
+
+def _part(item: dict[str, Any]) -> str:
+    """A span as its labels and its text, a message as who said what."""
+    if "labels" in item:
+        return f"{'/'.join(map(str, item['labels']))} “{item.get('text', '')}”"
+    if "content" in item:
+        return f"{item.get('role', '')}: {item['content']}"
+    return orjson.dumps(item).decode()
 
 
 def words(name: str) -> str:

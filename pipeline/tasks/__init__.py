@@ -6,6 +6,9 @@ A task type is a module with
     SEVERAL                                True if the answer lies in several controls (all ratings), False if in one
     PARTIAL                                True if one unreadable entry of a result leaves the rest of the answer standing
     classes(scheme) -> tuple[str, ...]     the labels, if an answer is exactly one of them; else ()
+    ALTERNATIVES                           True if different answers can all be right (written ones), False if one must be wrong
+    similarity(a, b, scheme) -> float      of two answers, in [0, 1], symmetrical; 1 for equal ones
+    mentions(answer) -> list[str]          the labels that an answer gives; [] where answers hold no labels
     parse(items, scheme, record) -> answer None for an empty answer; ValueError with one clause if it cannot be read.
                                            `items` are those of the answer's controls that could be read, `record` is the raw task
     text(data, scheme) -> str              what the annotator saw; KeyError if the task lacks it, ValueError if it is not text

@@ -15,12 +15,22 @@ from pipeline.types import Control, Item, Scheme
 TAGS = ("TextArea", "Chat")
 SEVERAL = False
 PARTIAL = False
+ALTERNATIVES = True
 
 Message = dict[str, str]
 
 
 def classes(scheme: Scheme) -> tuple[str, ...]:
     return ()
+
+
+def similarity(a: Sequence[Message], b: Sequence[Message], scheme: Scheme) -> float:
+    """Of all that is said: what the task itself says is the same in both."""
+    return entries.same_words(*("\n".join(message["content"] for message in answer) for answer in (a, b)))
+
+
+def mentions(answer: Sequence[Message]) -> list[str]:
+    return []
 
 
 def parse(items: Sequence[Item], scheme: Scheme, record: Mapping[str, Any]) -> list[Message] | None:

@@ -13,10 +13,21 @@ from pipeline.types import Item, Scheme
 TAGS = ("Choices", "Taxonomy")
 SEVERAL = False
 PARTIAL = False
+ALTERNATIVES = False
 
 
 def classes(scheme: Scheme) -> tuple[str, ...]:
     return ()
+
+
+def similarity(a: Sequence[str], b: Sequence[str], scheme: Scheme) -> float:
+    """Jaccard: labels in common over labels in either."""
+    either = set(a) | set(b)
+    return len(set(a) & set(b)) / len(either) if either else 1.0
+
+
+def mentions(answer: Sequence[str]) -> list[str]:
+    return list(answer)
 
 
 def parse(items: Sequence[Item], scheme: Scheme, record: Mapping[str, Any]) -> list[str] | None:

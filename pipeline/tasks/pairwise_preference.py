@@ -16,12 +16,22 @@ from pipeline.types import LEFT, Item, Scheme
 TAGS = ("Choices", "Pairwise")
 SEVERAL = False
 PARTIAL = False
+ALTERNATIVES = False
 TIES = ("tie", "equal", "same", "both", "neither", "no preference")
 OTHER = {"a": "b", "b": "a"}
 
 
 def classes(scheme: Scheme) -> tuple[str, ...]:
     return ("a", "b", "tie") if _tie(scheme) else ("a", "b")
+
+
+def similarity(a: str, b: str, scheme: Scheme) -> float:
+    """Half for a tie against a preference."""
+    return 1.0 if a == b else 0.5 if "tie" in (a, b) else 0.0
+
+
+def mentions(answer: str) -> list[str]:
+    return [answer]
 
 
 def parse(items: Sequence[Item], scheme: Scheme, record: Mapping[str, Any]) -> str | None:

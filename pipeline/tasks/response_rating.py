@@ -11,12 +11,32 @@ from pipeline.types import Item, Scheme
 TAGS = ("Rating", "Number")
 SEVERAL = True
 PARTIAL = False
+ALTERNATIVES = False
 
 Ratings = dict[str, int | float]
 
 
 def classes(scheme: Scheme) -> tuple[str, ...]:
     return ()
+
+
+def similarity(a: Ratings, b: Ratings, scheme: Scheme) -> float:
+    """1 − the mean distance of the ratings that either gave, as a share of the scale; a rating that one lacks is far away."""
+    names = a.keys() | b.keys()
+    far = [abs(a[name] - b[name]) / _width(scheme, name) if name in a and name in b else 1.0 for name in names]
+    return max(0.0, 1 - sum(far) / len(far)) if far else 1.0
+
+
+def _width(scheme: Scheme, name: str) -> float:
+    """From the lowest rating to the highest: Label Studio's own default is five stars."""
+    control = scheme.named(name)
+    low = float(control.setting("min", "1") or 1) if control else 1.0
+    high = float((control.setting("maxRating") or control.setting("max") or 5) if control else 5)
+    return max(high - low, 1.0)
+
+
+def mentions(answer: Ratings) -> list[str]:
+    return []
 
 
 def parse(items: Sequence[Item], scheme: Scheme, record: Mapping[str, Any]) -> Ratings | None:

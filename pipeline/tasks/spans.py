@@ -17,10 +17,25 @@ from pipeline.types import Item, Scheme
 TAGS = ("Labels", "HyperTextLabels", "ParagraphLabels")
 SEVERAL = False
 PARTIAL = True
+ALTERNATIVES = False
 
 
 def classes(scheme: Scheme) -> tuple[str, ...]:
     return ()
+
+
+def similarity(a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]], scheme: Scheme) -> float:
+    """F1 of (start, end, label): the strict measure of entity recognition; two answers without spans are equal."""
+    one, other = _triples(a), _triples(b)
+    return 2 * len(one & other) / (len(one) + len(other)) if one or other else 1.0
+
+
+def _triples(answer: Sequence[Mapping[str, Any]]) -> set[tuple[int, int, str]]:
+    return {(span["start"], span["end"], label) for span in answer for label in span["labels"]}
+
+
+def mentions(answer: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [label for span in answer for label in span["labels"]]
 
 
 def parse(items: Sequence[Item], scheme: Scheme, record: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -11,10 +11,19 @@ from pipeline.types import Item, Scheme
 TAGS = ("Choices",)
 SEVERAL = False
 PARTIAL = False
+ALTERNATIVES = False
 
 
 def classes(scheme: Scheme) -> tuple[str, ...]:
     return entries.choice_labels(scheme.control)
+
+
+def similarity(a: str, b: str, scheme: Scheme) -> float:
+    return float(a == b)
+
+
+def mentions(answer: str) -> list[str]:
+    return [answer]
 
 
 def parse(items: Sequence[Item], scheme: Scheme, record: Mapping[str, Any]) -> str | None:

@@ -11,10 +11,19 @@ from pipeline.types import Item, Scheme
 TAGS = ("TextArea",)
 SEVERAL = False
 PARTIAL = False
+ALTERNATIVES = True
 
 
 def classes(scheme: Scheme) -> tuple[str, ...]:
     return ()
+
+
+def similarity(a: str, b: str, scheme: Scheme) -> float:
+    return entries.same_words(a, b)
+
+
+def mentions(answer: str) -> list[str]:
+    return []
 
 
 def parse(items: Sequence[Item], scheme: Scheme, record: Mapping[str, Any]) -> str | None:

@@ -12,7 +12,7 @@ was written in the five minutes before the last one. Each client step runs in a 
     server peak   its resident memory, MB
     client cpu    seconds
     client peak   resident memory of the client, MB; in brackets what it had before it began
-    save          an annotator's save every two seconds meanwhile: how many, median, longest, seconds
+    save          an annotator's save every two seconds meanwhile: how many, median, longest in seconds, refused
 """
 
 from __future__ import annotations
@@ -138,25 +138,25 @@ def child(step: str, url: str, project: int, folder: Path) -> None:
 
 
 class Annotator:
-    """Saves one annotation every PAUSE seconds."""
+    """Saves one annotation every PAUSE seconds. A save that the server refuses (500) counts, with the time it took."""
 
     def __init__(self, connection: Connection, annotation: int) -> None:
         self.url = f"{connection.url}/api/annotations/{annotation}/"
         self.headers = {"Authorization": f"Token {connection.token}"}
-        self.turn = 0
+        self.turn = self.refused = 0
 
     def save(self) -> float:
         self.turn += 1
         start = time.perf_counter()
         body = {"result": result(LABELS[self.turn % len(LABELS)])}
-        httpx.patch(
-            self.url, json=body, headers=self.headers, timeout=3600, trust_env=False
-        ).raise_for_status()
+        reply = httpx.patch(self.url, json=body, headers=self.headers, timeout=3600, trust_env=False)
+        self.refused += reply.status_code != 200
         return time.perf_counter() - start
 
     @contextmanager
     def at_work(self) -> Iterator[list[float]]:
         waits: list[float] = []
+        self.refused = 0
         stop = threading.Event()
 
         def work() -> None:
@@ -187,6 +187,7 @@ def measure(
     row = {"name": name, **facts, "server_cpu": cpu(running.pid) - before - cost * len(waits)}
     row |= {"server_peak": memory(running.pid, "VmHWM"), "saves": len(waits)}
     row |= {"save_median": statistics.median(waits), "save_longest": max(waits)} if waits else {}
+    row |= {"saves_refused": annotator.refused} if annotator else {}
     print(shown(row), flush=True)
     return row
 
@@ -222,6 +223,7 @@ def shown(row: Facts) -> str:
 
     base = f" ({row['client_base']:.0f})" if "client_base" in row else ""
     saves = f"{row['saves']}: {row['save_median']:.2f}, {row['save_longest']:.1f}" if row.get("saves") else ""
+    saves += f"; refused {row['saves_refused']}" if row.get("saves_refused") else ""
     return (
         f"{row['name']:<34}{number('wall', '.1f'):>8}{number('server_cpu', '.2f'):>12}{number('server_peak', '.0f'):>13}"
         f"{number('client_cpu', '.2f'):>12}{number('client_peak', '.0f') + base:>14}   {saves}"
