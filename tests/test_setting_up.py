@@ -10,7 +10,8 @@ from flows.cli import run
 from pipeline import config
 from pipeline.config import LabelStudio, Project
 from pipeline.label_studio.connection import Connection
-from pipeline.label_studio.project import project_facts
+from pipeline.label_studio.listing import full_pages
+from pipeline.label_studio.project import import_tasks, project_facts
 
 pytestmark = pytest.mark.server
 ROWS = [{"text": f"message {number}, naïve <b>ünïcode</b>", "region": "north"} for number in range(5)]
@@ -103,3 +104,71 @@ def test_a_project_with_no_task_or_no_answer_is_an_error_and_leaves_no_store(
     assert code == 2
     assert "5 tasks but no annotation" in str(said["error"])
     assert not (folder / "store").exists()
+
+
+SPANS = """<View>
+  <Labels name="entity" toName="text"><Label value="person"/><Label value="place"/></Labels>
+  <Text name="text" value="$text"/>
+  <Taxonomy name="kind" toName="text"><Choice value="news"><Choice value="local"/></Choice></Taxonomy>
+  <Choices name="mood" toName="text"><Choice value="calm"/><Choice value="tense"/></Choices>
+</View>"""
+
+
+def test_a_change_that_would_orphan_answers_is_refused_and_names_them_unless_told_to(
+    folder: Path, label_studio: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "label_config.xml").write_text(SPANS)
+    config.save(folder, config.load(folder).model_copy(update={"template": "named_entities"}))
+    assert answer(capsys, "setup", str(folder))[0] == 0
+    asked = config.load(folder).label_studio
+    assert asked is not None
+    assert asked.project is not None
+    result = [
+        {"from_name": "entity", "to_name": "text", "type": "labels", "id": "a",
+         "value": {"start": 0, "end": 3, "text": "Ada", "labels": ["person"]}},
+        {"from_name": "kind", "to_name": "text", "type": "taxonomy", "value": {"taxonomy": [["news", "local"]]}},
+        {"from_name": "mood", "to_name": "text", "type": "choices", "value": {"choices": ["calm"]}},
+    ]  # fmt: skip
+    tasks = [{"data": {"text": f"Ada {n}"}, "annotations": [{"result": result}]} for n in range(3)]
+    import_tasks(label_studio, asked.project, tasks)
+    # (the configuration without what answers use, the name of it, what the refusal says)
+    for gone, name, words in (
+        ('<Label value="person"/>', "person", "'person' (3)"),
+        ('<Choice value="local"/>', "news / local", "'news / local' (3)"),
+        (SPANS.splitlines()[4], "mood", "control 'mood' (3)"),
+    ):
+        before = project_facts(label_studio, asked.project)["label_config"]
+        (folder / "label_config.xml").write_text(SPANS.replace(gone, ""))
+        code, said = answer(capsys, "setup", str(folder))
+        assert code == 2, name
+        assert words in str(said["error"])
+        assert "--drop" in str(said["error"])
+        assert project_facts(label_studio, asked.project)["label_config"] == before
+    (folder / "label_config.xml").write_text(SPANS.replace('<Choice value="tense"/>', ""))
+    assert answer(capsys, "setup", str(folder))[0] == 0, "what nobody uses may go"
+    (folder / "label_config.xml").write_text(SPANS.replace('<Label value="person"/>', ""))
+    assert answer(capsys, "setup", str(folder), "--drop", "person")[0] == 0
+    assert project_facts(label_studio, asked.project)["task_number"] == 3
+
+
+def test_responses_are_imported_in_an_order_that_hides_which_is_which(
+    tmp_path: Path, label_studio: Connection, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_LABEL_STUDIO_TOKEN", label_studio.token)
+    made = ["--template", "pairwise_preference", "--name", f"blind {tmp_path.name}"[-40:], "--url", label_studio.url]
+    assert answer(capsys, "init", str(tmp_path / "p"), *made)[0] == 0
+    assert answer(capsys, "setup", str(tmp_path / "p"))[0] == 0
+    code, body = answer(capsys, "import", "--sample", "--project", str(tmp_path / "p"))
+    assert (code, body["present"]) == (0, 0)
+    assert answer(capsys, "import", "--sample", "--project", str(tmp_path / "p"))[1]["created"] == 0
+    asked = config.load(tmp_path / "p").label_studio
+    assert asked is not None
+    assert asked.project is not None
+    pages = full_pages(label_studio, asked.project, include=["id", "data", "meta"])
+    tasks = [task for page in pages for task in page]
+    lefts = [task["meta"]["assay_left"] for task in tasks]
+    assert 0.25 < lefts.count("a") / len(lefts) < 0.75
+    assert not any({"response_a", "response_b"} & set(task["data"]) for task in tasks)
+    code, said = answer(capsys, "import", "--project", str(tmp_path / "p"))
+    assert code == 2
+    assert "--sample" in str(said["error"])

@@ -1,7 +1,8 @@
 """Consensus for answers that are not one of a few labels: sets, spans, texts, ratings.
 
 The answer that is most like the others (the medoid) stands for all of them: it is an answer that somebody gave, never a
-mixture that nobody did. How much two answers are alike is the task type's to say: F1 for spans, Jaccard for sets, words in common for texts.
+mixture that nobody did. How much two answers are alike is the task type's to say: F1 for spans, Jaccard for sets, words
+in common for texts.
 """
 
 from __future__ import annotations
