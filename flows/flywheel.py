@@ -99,6 +99,7 @@ def flywheel(folder: str, project_name: str, hidden: bool = False) -> dict[str, 
     """Sync, check, version, train, evaluate, promote, and send back.
 
     A closed gate ends the run after the review queue: the doubts still reach the annotators, nothing is trained or promoted.
+    Where an answer is not one of a few labels it ends after the version and the review queue.
     """
     place = open_place(folder)
     live = place.project.source is None
@@ -108,10 +109,11 @@ def flywheel(folder: str, project_name: str, hidden: bool = False) -> dict[str, 
     run = checking.check_run(place, check_id)
     _leave_artifact(place.folder, run)
     done: dict[str, Any] = {"check_id": check_id, "gate": run["gate"], "report": str(place.folder / "report.html")}
-    if not run["gate"]["open"]:
+    version_id = version(folder, check_id) if run["gate"]["open"] else None
+    if version_id is None or not adapters.can_train(place):
         review = push_review(folder, check_id) if live else None
-        return {**done, "review": review, "version": None, "evaluation": None, "promotion": None, "predictions": None}
-    version_id = version(folder, check_id)
+        untrained = dict.fromkeys(("adapter", "evaluation", "promotion", "predictions"))
+        return {**done, **untrained, "review": review, "version": version_id}
     adapter = train(folder, version_id, "cleaned", hidden)
     uncleaned = train(folder, version_id, "uncleaned", hidden)
     evaluation_id = evaluate(folder, version_id, adapter, uncleaned, hidden)

@@ -215,7 +215,9 @@ def anchoring(body: dict[str, Any]) -> None:
 def flywheel(body: dict[str, Any]) -> None:
     _gate(body["gate"])
     if body["version"]:
-        say(f"Version {body['version']}, adapter {body['adapter']}, evaluation {body['evaluation']}")
+        say(f"Version {body['version']}")
+    if body["adapter"]:
+        say(f"Adapter {body['adapter']}, evaluation {body['evaluation']}")
         promotion(body["promotion"])
     if body["review"]:
         review(body["review"])

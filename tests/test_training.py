@@ -12,6 +12,8 @@ import orjson
 import pandas as pd
 import pytest
 
+from flows.place import init
+from flows.stages.adapters import train as train_stage
 from pipeline.errors import Missing, TrainingError
 from pipeline.evidence.embeddings import embed
 from pipeline.evidence.encoder import forward, load_encoder, model_folder, padding_id, tokenize
@@ -255,6 +257,12 @@ def test_one_label_cannot_be_trained(tmp_path: Path) -> None:
 def test_no_training_rows_cannot_be_trained(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="holds no rows"):
         run(Store(tmp_path), sample_rows().query("split == 'validation'"))
+
+
+@pytest.mark.parametrize("name", ["named_entities", "instruction_response", "response_rating"])
+def test_work_whose_answers_are_not_one_of_a_few_labels_is_not_trained_and_the_reason_is_said(name: str, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="one of a few labels"):
+        train_stage(init(tmp_path, name))
 
 
 def test_a_label_outside_the_configuration_is_named(tmp_path: Path) -> None:

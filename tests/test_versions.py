@@ -155,6 +155,15 @@ def test_the_difference_names_every_row(tmp_path: Path) -> None:
     assert found["kept"] == {"a": {"a": 2, "b": 1}, "b": {"a": 1, "b": 1}}
 
 
+def test_written_answers_are_not_counted_as_if_they_were_labels(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for answers in ({1: "Dear Ada,"}, {1: "Dear Bea,"}):
+        commit(store, rows(answers), labels=(), slices=("region",), facts={})
+    found = diff(read(store, "1"), read(store, "2"))
+    assert len(found["relabelled"]) == 1
+    assert found["kept"] == {"a": {}, "b": {}}
+
+
 def test_an_unknown_confidence_is_not_a_different_row_each_time(tmp_path: Path) -> None:
     table = rows({1: "a"})
     table["confidence"] = np.nan

@@ -18,9 +18,13 @@ EVALUATION_LOG = "evaluation-log"
 
 def training_rows(place: Place, version: str | None, labels_from: str) -> tuple[Version, pd.DataFrame]:
     """(version, rows with example_id, text, label, split). `uncleaned` takes every answered example of train and validation as
-    it was before the checks, copies and leaks included."""
+    it was before the checks, copies and leaks included. TrainingError where an answer is not one of a few labels."""
     from pipeline.versions.commit import read
 
+    if not can_train(place):
+        raise TrainingError(
+            f"There is no training yet for {place.template.task.replace('_', ' ')}: an answer must be one of a few labels."
+        )
     found = read(place.store, version)
     if labels_from == "cleaned":
         rows = found.kept("train", "validation")
@@ -30,6 +34,10 @@ def training_rows(place: Place, version: str | None, labels_from: str) -> tuple[
     else:
         raise TrainingError(f"labels_from must be cleaned or uncleaned, not {labels_from!r}.")
     return found, rows[["example_id", "text", "label", "split"]].reset_index(drop=True)
+
+
+def can_train(place: Place) -> bool:
+    return bool(place.task.classes(place.scheme()))
 
 
 def train(place: Place, version: str | None = None, labels_from: str = "cleaned", progress: Progress = quiet) -> str:

@@ -24,7 +24,7 @@ def diff(a: Version, b: Version) -> dict[str, Any]:
         "relabelled": [row for example in changed if (row := _change(before, after, example, "answer"))],
         "verdict_moved": [row for example in changed if (row := _change(before, after, example, "verdict"))],
         "changed_rows": len(changed),
-        "kept": {"a": _kept(a.rows), "b": _kept(b.rows)},
+        "kept": {"a": _kept(a), "b": _kept(b)},
     }
 
 
@@ -37,8 +37,8 @@ def _change(before: pd.DataFrame, after: pd.DataFrame, example: int, column: str
     return {"example_id": int(example), "from": was, "to": now}
 
 
-def _kept(rows: pd.DataFrame) -> dict[str, int]:
-    """label → how many kept examples have it; no counts where answers are not one of a few labels."""
-    answers = rows.loc[rows["verdict"] == "keep", "answer"].value_counts()
-    labels = [(orjson.loads(answer), int(count)) for answer, count in answers.items()]
-    return {label: count for label, count in sorted(labels, key=str) if isinstance(label, str)}
+def _kept(version: Version) -> dict[str, int]:
+    """label → how many kept examples have it as their answer; no counts where answers are not one of a few labels."""
+    kept = version.rows.loc[version.rows["verdict"] == "keep", "answer"].value_counts()
+    labels = ((label, kept.get(orjson.dumps(label).decode(), 0)) for label in sorted(version.labels))
+    return {label: int(count) for label, count in labels if count}
