@@ -5,11 +5,11 @@ segments: immutable Parquet files of task revisions, oldest first. The newest ro
 rows, and those of deleted tasks, stay. Nothing changed means no new entry.
 
 The first pull and the later ones take the same road, the task list with annotations (see `listing`), so that a task looks
-the same whichever brought it. It is not the cheapest: 50,000 tasks with 100,000 annotations cost 79 server CPU seconds, the
-SDK's `exports.as_json` 73, a snapshot 57 (tests/benchmarks/label_studio_sync.py). But an export holds the whole project in
-the server's memory (0.98 GB; the list 0.32), starts over when it is interrupted, is cut off by proxies after a minute, and
-leaves a copy on the server's disk; and a snapshot on SQLite keeps annotators from saving for as long as it runs, until the
-server refuses their answers. The list lets them (the longest save took 1.1 s), resumes, and holds a page at both ends.
+the same whichever brought it. For 50,000 tasks with 100,000 annotations it cost 81 server CPU seconds, the SDK's
+`exports.as_json` 80, a snapshot 60 (tests/benchmarks/label_studio_sync.py). But an export holds the whole project in the
+server's memory (0.97 GB; the list 0.32), starts over when it is interrupted, is cut off by proxies after a minute, and leaves a
+copy on the server's disk; and while the snapshot ran on SQLite, the server refused 5 of 7 answers that an annotator tried
+to save, each after 11 s. The list lets them (the longest of 55 saves took 1.3 s), resumes, and holds a page at both ends.
 
 A pull that is interrupted, at whatever point, goes on where it stopped (see `resume`). A task that the server itself fails on
 is a row without content: it is there, it counts, and `Mirror.unreadable` says why it cannot be read.
