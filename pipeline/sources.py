@@ -34,9 +34,6 @@ from pipeline.types import (
 
 OnBad = Literal["fail", "quarantine"]
 Record = Mapping[str, Any]
-
-
-
 UNKNOWN = "unknown"  # the annotator of an answer that names none: the account was deleted
 
 
@@ -185,7 +182,7 @@ def _read_annotations(reading: _Reading, record: Record, example: int) -> None:
     reading.counts["predictions"] += _length(record.get("predictions"))
     found = record.get("annotations", record.get("completions"))
     if found is not None and not isinstance(found, list):
-        reading.refuse(f"its annotations are {type(found).__name__}, not a list", f"task {example}", record)
+        reading.refuse(f"its annotations are {type(found).__name__}, not a list", f"annotations of task {example}", record)
         return
     nameless = 0
     for answer in found or []:

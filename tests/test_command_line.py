@@ -68,14 +68,14 @@ def test_a_bad_export_gets_one_sentence_and_leaves_nothing_behind(tmp_path: Path
 
 
 def test_a_bad_record_stops_nothing_else_and_is_counted_and_shown(tmp_path: Path) -> None:
-    tasks = [task(1), task(2, "banana"), task(3, data={"body": "x"})]
+    tasks = [task(1), task(2, "banana"), task(3, data={"body": "x"}), task(4, data=None), task(5, annotations="x")]
     out = tmp_path / "project"
     code, said = assay(
         "check", "--source", str(export(tmp_path, tasks)), "--template", "text_classification", "--out", str(out)
     )
     assert code == 1  # three examples are not enough for the gate; what could not be read closes it, too
-    assert (said["counts"]["quarantined"], said["counts"]["annotations"], said["counts"]["tasks"]) == (2, 1, 3)
-    assert "could not be read" in " ".join(item["meaning"] for item in said["gate"]["expectations"] if not item["passed"])
+    assert (said["counts"]["quarantined"], said["counts"]["annotations"], said["counts"]["tasks"]) == (4, 1, 5)
+    assert "records of the source could be read" in " ".join(item["meaning"] for item in said["gate"]["expectations"] if not item["passed"])
     assert "banana" in (out / "report.html").read_text()
 
 

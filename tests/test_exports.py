@@ -213,6 +213,18 @@ def test_what_is_no_export_is_refused_with_its_reason(tmp_path: Path, content: s
         read_export(tmp_path / "absent.json")
 
 
+def test_one_broken_task_or_text_does_not_cost_the_others_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "export.json"
+    file.write_text('[{"id": 1, "data": {"text": "half \\ud83d"}}, {"id": 2, "text": "no data"}, {"id": 3, "data": {"text": "é"}}]')
+    found = read_export(file)
+    assert [task["id"] for task in found] == [1, 2, 3]
+    assert [task.get("data") for task in found] == [{"text": "half ?"}, None, {"text": "é"}]
+    for spoiled in ('[{"id": 1, "data": {"text": NaN}}]', '[{"id": 1, "data": {"text": "\\ud83d"', "[" * 100_000):
+        file.write_text(spoiled)
+        with pytest.raises(SourceError, match="is not JSON"):
+            read_export(file)
+
+
 def test_controls_are_inferred_from_answers_well_enough_to_read_all_of_them() -> None:
     tasks = [{"id": 1, "data": {"image": "/a.png", "other": "b", **DATA}, "annotations": [annotation(1), annotation(2)]}]
     controls = infer_controls(tasks)

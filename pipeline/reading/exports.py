@@ -10,6 +10,8 @@ one at a time      {"task": {…}, …annotation} as storages and webhooks write
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -71,9 +73,17 @@ def _load(file: Path) -> Any:
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
+        with contextlib.suppress(ValueError, RecursionError):
+            return _with_half_characters(raw)
         raise SourceError(
             f"{file} is not JSON (line {error.lineno}, column {error.colno}): export the project from Label Studio as JSON."
         ) from error
+
+
+def _with_half_characters(raw: bytes) -> Any:
+    """Half of a surrogate pair, which scripts write into texts, becomes a question mark: orjson would refuse all the others for
+    it. ValueError if that is not what was wrong."""
+    return orjson.loads(json.dumps(json.loads(raw), ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _checked(tasks: object, project: str, file: Path) -> list[Task]:
@@ -83,10 +93,9 @@ def _checked(tasks: object, project: str, file: Path) -> list[Task]:
         )
     if not tasks:
         raise SourceError(f"{file} holds no task: the project is empty.")
-    for position, task in enumerate(tasks):
-        if not isinstance(task.get("data"), dict):
-            named = task.get("id", f"number {position + 1}")
-            raise SourceError(f"{file}: task {named} has no `data` object: export as JSON, not CSV.")
+    if not any(isinstance(task.get("data"), dict) for task in tasks):  # a single one is set aside by who reads them
+        named = tasks[0].get("id", "number 1")
+        raise SourceError(f"{file}: task {named} has no `data` object, nor has any other: export as JSON, not CSV.")
     ids = sorted({str(task["project"]) for task in tasks if task.get("project") is not None})
     if project and ids and project not in ids:
         raise SourceError(f"{file} holds no task of project {project}: it holds {', '.join(ids)}.")
