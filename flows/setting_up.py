@@ -65,7 +65,8 @@ def _read(file: Path) -> list[dict[str, Any]]:
         raise SourceError(f"{file} is none of {', '.join(READERS)}: convert it first.")
     try:
         if kind == "jsonl":
-            rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+            # not splitlines(), which also splits at characters that texts may hold, such as U+2028
+            rows = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
         elif kind == "json":
             rows = json.loads(file.read_text(encoding="utf-8"))
         else:
@@ -74,9 +75,7 @@ def _read(file: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise SourceError(f"{file} cannot be read as {kind}: {error}.") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise SourceError(
-            f"{file} must hold rows, each an object with the field {'text'!r} and whatever slices you use."
-        )
+        raise SourceError(f"{file} must hold rows, each an object with the template's data fields and whatever slices you use.")
     return rows
 
 

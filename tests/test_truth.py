@@ -130,6 +130,17 @@ def test_a_file_of_answers_is_read_in_each_form(tmp_path: Path, name: str, text:
     assert truth._read(tmp_path / name) == {1: '"refund"', 2: '"delivery"'}
 
 
+def test_a_table_that_a_check_wrote_is_read_as_it_is_whatever_the_kind_of_answer(tmp_path: Path) -> None:
+    answers = {1: '"Dear Ada,"', 2: '["noise","staff"]', 3: '{"accuracy":4}'}
+    pd.DataFrame(answers.items(), columns=["example_id", "answer"]).to_parquet(tmp_path / "t.parquet")
+    assert truth._read(tmp_path / "t.parquet") == answers
+
+
+def test_a_line_of_answers_ends_where_json_lines_end_and_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"example_id": 1, "answer": "two\u2028parts\x85"}\n', encoding="utf-8")
+    assert truth._read(tmp_path / "t.jsonl") == {1: '"two\u2028parts\x85"'}
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [

@@ -35,9 +35,12 @@ def push(place: Place, file: Path | None = None, progress: Progress = quiet) -> 
     examples = now.examples[now.examples["example_id"].isin(list(every))].set_index("example_id")
     given = now.annotations[now.annotations["example_id"].isin(list(every)) & ~now.annotations["cancelled"]]
     truths = [
-        _truth(place, now, examples, given[given["example_id"] == example], example, answer, by.get(example), file)
+        _truth(
+            place, now, examples, given[given["example_id"] == example], example, answer, by.get(example),
+            file if example in told else None,
+        )
         for example, answer in sorted(every.items())
-    ]
+    ]  # fmt: skip
     sent = push_truth(server, number, truths, progress=progress)
     return {**sent, "reviewed": len(answers.keys() - told.keys()), "from_file": len(told)}
 
@@ -113,8 +116,8 @@ def _truth(
 
 
 def _read(file: Path) -> dict[int, str]:
-    """example id → answer as JSON, from a table with the columns example_id and answer. In csv an answer is JSON, or else the
-    text itself."""
+    """example id → answer as JSON, from a table with the columns example_id and answer. In csv and parquet an answer is JSON, as
+    in the tables that a check writes, or else the text itself."""
     kind = file.suffix.lstrip(".").lower()
     if kind not in READERS:
         raise SourceError(f"{file} is none of {', '.join(READERS)}: give a table of example_id and answer.")
@@ -125,7 +128,7 @@ def _read(file: Path) -> dict[int, str]:
     answers: dict[int, str] = {}
     for place, row in enumerate(rows, start=1):
         try:
-            example, answer = int(row["example_id"]), _canonical(row["answer"], plain=kind == "csv")
+            example, answer = int(row["example_id"]), _canonical(row["answer"], plain=kind in ("csv", "parquet"))
         except (KeyError, ValueError, TypeError) as error:
             raise SourceError(f"{file}: row {place} has no example_id (a task's number) and answer.") from error
         if answers.setdefault(example, answer) != answer:
@@ -140,7 +143,7 @@ def _rows(file: Path, kind: str) -> list[Mapping[str, Any]]:
         return [dict(row) for row in pd.read_csv(file, dtype=str, keep_default_na=False).to_dict("records")]
     text = file.read_text(encoding="utf-8")
     loaded = (
-        orjson.loads(text) if kind == "json" else [orjson.loads(line) for line in text.splitlines() if line.strip()]
+        orjson.loads(text) if kind == "json" else [orjson.loads(line) for line in text.split("\n") if line.strip()]
     )
     if not isinstance(loaded, list) or not all(isinstance(row, dict) for row in loaded):
         raise ValueError("it must be a list of objects")
