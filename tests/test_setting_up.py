@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ from pipeline.label_studio.listing import full_pages
 from pipeline.label_studio.project import import_tasks, project_facts
 
 pytestmark = pytest.mark.server
-ROWS = [{"text": f"message {number}, naïve <b>ünïcode</b>", "region": "north"} for number in range(5)]
+ROWS = [{"text": f"message {number},\u2028naïve <b>ünïcode</b>", "region": "north"} for number in range(5)]
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def write(folder: Path, kind: str) -> Path:
     elif kind == "json":
         file.write_text(json.dumps(ROWS))
     else:
-        file.write_text("\n".join(json.dumps(row) for row in ROWS))
+        file.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS), encoding="utf-8")
     return file
 
 
@@ -129,13 +130,15 @@ def test_a_change_that_would_orphan_answers_is_refused_and_names_them_unless_tol
         {"from_name": "kind", "to_name": "text", "type": "taxonomy", "value": {"taxonomy": [["news", "local"]]}},
         {"from_name": "mood", "to_name": "text", "type": "choices", "value": {"choices": ["calm"]}},
     ]  # fmt: skip
-    tasks = [{"data": {"text": f"Ada {n}"}, "annotations": [{"result": result}]} for n in range(3)]
+    odd: list[Any] = [3, "x", None, {"from_name": "mood", "type": ["choices"], "value": "calm"}, {"value": [1]}]
+    tasks = [{"data": {"text": f"Ada {n}"}, "annotations": [{"result": [*odd[3:], *result]}]} for n in range(3)]
+    tasks.append({"data": {"text": "odd"}, "annotations": [{"result": odd[:3]}]})
     import_tasks(label_studio, asked.project, tasks)
     # (the configuration without what answers use, the name of it, what the refusal says)
     for gone, name, words in (
         ('<Label value="person"/>', "person", "'person' (3)"),
         ('<Choice value="local"/>', "news / local", "'news / local' (3)"),
-        (SPANS.splitlines()[4], "mood", "control 'mood' (3)"),
+        (SPANS.splitlines()[4], "mood", "control 'mood' (6)"),
     ):
         before = project_facts(label_studio, asked.project)["label_config"]
         (folder / "label_config.xml").write_text(SPANS.replace(gone, ""))
@@ -148,7 +151,7 @@ def test_a_change_that_would_orphan_answers_is_refused_and_names_them_unless_tol
     assert answer(capsys, "setup", str(folder))[0] == 0, "what nobody uses may go"
     (folder / "label_config.xml").write_text(SPANS.replace('<Label value="person"/>', ""))
     assert answer(capsys, "setup", str(folder), "--drop", "person")[0] == 0
-    assert project_facts(label_studio, asked.project)["task_number"] == 3
+    assert project_facts(label_studio, asked.project)["task_number"] == 4
 
 
 def test_responses_are_imported_in_an_order_that_hides_which_is_which(

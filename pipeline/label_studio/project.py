@@ -253,9 +253,11 @@ def _answers(connection: Connection, project_id: int) -> Iterator[tuple[str, str
     """(control, control) of every entry in every annotation, and (control, label) of every label in it."""
     for page in full_pages(connection, project_id, include=["id", "annotations", "result"]):
         for entry in (item for task in page for answer in task["annotations"] for item in answer["result"] or []):
-            control = str(entry.get("from_name"))
+            if not isinstance(entry, dict):
+                continue  # Label Studio takes anything that is in a list
+            control, value = str(entry.get("from_name")), entry.get("value")
             yield control, control
-            labels = (entry.get("value") or {}).get(entry.get("type")) or []
+            labels = value.get(str(entry.get("type")), value.get("labels")) if isinstance(value, dict) else []
             for label in labels if isinstance(labels, list) else []:
                 yield control, " / ".join(map(str, label)) if isinstance(label, list) else str(label)
 
