@@ -49,6 +49,21 @@ def template(body: dict[str, Any]) -> None:
     say(body["label_config"])
 
 
+def synced(body: dict[str, Any]) -> None:
+    if "new" not in body:
+        say(f"In sync: {body['source']}")
+        return
+    came = ", ".join(f"{body[name]} {name}" for name in ("added", "changed", "deleted") if body[name])
+    say(f"In sync: {body['tasks']} tasks with {body['annotations']} annotations; {came or 'nothing has changed'}.")
+    if body.get("brought_home"):
+        home = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in body["brought_home"].items() if count)
+        say(f"From the annotators' queues: {home or 'nothing new'}.")
+    for broken in body["unreadable"]:
+        say(f"Task {broken['task_id']} cannot be read: {visible(str(broken['reason']))}")
+    if body["drafts"]:
+        say(f"{body['drafts']} tasks have an answer that somebody began and did not submit.")
+
+
 def set_up(body: dict[str, Any]) -> None:
     say(f"Label Studio project {body['project']}: {body['url']}")
     for warning in body["warnings"]:
@@ -122,13 +137,12 @@ def diff(body: dict[str, Any]) -> None:
 def trace(body: dict[str, Any]) -> None:
     say(f"Example {body['example_id']} ({body['split'] or 'no split yet'}):")
     for name, value in body["data"].items():
-        say(f"  {name}: {visible(value)}")
+        say(f"  {visible(name)}: {visible(value)}")
     for one in body["annotations"]:
-        say(
-            f"  annotation {one['annotation_id']} by {visible(one['name'])}: {one['answer'] or 'none'} ({one['updated_at']})"
-        )
+        answer = visible(one["answer"] or "none")
+        say(f"  annotation {one['annotation_id']} by {visible(one['name'])}: {answer} ({one['updated_at']})")
     for one in body["consensus"]:
-        say(f"  consensus: {one['answer']} by {one['method']}, confidence {one['confidence']}")
+        say(f"  consensus: {visible(one['answer'])} by {one['method']}, confidence {one['confidence']}")
     for one in body["findings"]:
         if one["flagged"]:
             say(f"  {one['check']}: {visible(one['reason'])}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from flows import screens
 from flows.cli import run
 from pipeline.label_studio.connection import Connection
 
@@ -75,7 +76,8 @@ def test_a_bad_record_stops_nothing_else_and_is_counted_and_shown(tmp_path: Path
     )
     assert code == 1  # three examples are not enough for the gate; what could not be read closes it, too
     assert (said["counts"]["quarantined"], said["counts"]["annotations"], said["counts"]["tasks"]) == (4, 1, 5)
-    assert "records of the source could be read" in " ".join(item["meaning"] for item in said["gate"]["expectations"] if not item["passed"])
+    blocking = [item["meaning"] for item in said["gate"]["expectations"] if not item["passed"]]
+    assert "Nearly all records of the source could be read." in blocking
     assert "banana" in (out / "report.html").read_text()
 
 
@@ -197,3 +199,15 @@ def test_make_and_a_shell_in_one_checkout_mean_the_same_server(monkeypatch: pyte
     assert "ASSAY_HOME" not in (ROOT / "Makefile").read_text()
     monkeypatch.setenv("ASSAY_HOME", str(tmp_path))
     assert home() == tmp_path
+
+
+def test_no_control_character_of_a_written_answer_reaches_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "\x9b2J\u202e"  # clears the screen; turns the line around
+    annotation = {"annotation_id": 1, "name": evil, "answer": f'"{evil}"', "updated_at": ""}
+    consensus = {"answer": f'"{evil}"', "method": "medoid", "confidence": 0.5}
+    nothing: dict[str, list[object]] = {"findings": [], "versions": []}
+    one = {"example_id": 1, "split": "train", "data": {evil: evil}, "annotations": [annotation], "consensus": [consensus]}
+    screens.trace({**one, **nothing})
+    shown = capsys.readouterr().out
+    assert shown.count("\\x9b") == 5
+    assert not set(evil[:1] + evil[-1]) & set(shown)

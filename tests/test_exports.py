@@ -215,7 +215,8 @@ def test_what_is_no_export_is_refused_with_its_reason(tmp_path: Path, content: s
 
 def test_one_broken_task_or_text_does_not_cost_the_others_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "export.json"
-    file.write_text('[{"id": 1, "data": {"text": "half \\ud83d"}}, {"id": 2, "text": "no data"}, {"id": 3, "data": {"text": "é"}}]')
+    whole = '{"id": 2, "text": "no data"}, {"id": 3, "data": {"text": "é"}}'
+    file.write_text(f'[{{"id": 1, "data": {{"text": "half \\ud83d"}}}}, {whole}]')
     found = read_export(file)
     assert [task["id"] for task in found] == [1, 2, 3]
     assert [task.get("data") for task in found] == [{"text": "half ?"}, None, {"text": "é"}]
