@@ -94,7 +94,12 @@ def _own_url(host: str, port: int) -> str:
 def _register(place: Place, number: int, secret: str, url: str) -> dict[str, Any]:
     from pipeline.label_studio.webhooks import register
 
-    parts = httpx.URL(url)
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ConfigError(f"--public-url cannot be read as an address: {error}.") from error
+    if parts.userinfo:
+        raise ConfigError("--public-url holds a password, which Label Studio would show to everybody: leave it out.")
     if parts.scheme not in ("http", "https") or parts.host in ("", "0.0.0.0", "::"):
         raise ConfigError(f"{url} is no address that Label Studio could reach: say with --public-url what it is called there.")
     address = url.rstrip("/")

@@ -478,6 +478,10 @@ def test_a_taken_port_a_file_as_source_and_an_unreachable_address_are_told_in_a_
         assert "choose others with --host and --port" in complaint(capsys, str(project), "--port", str(other.getsockname()[1]))
     assert "--public-url" in complaint(capsys, str(project), "--port", "0", "--host", "0.0.0.0", "--register")
     assert "--public-url" in complaint(capsys, str(project), "--port", "0", "--register", "--public-url", "ftp://x")
+    for url in ("http://\x01", "http://ada:hunter22@example.com"):
+        said = complaint(capsys, str(project), "--port", "0", "--register", "--public-url", url)
+        assert "--public-url" in said
+        assert "hunter22" not in said
     save(project, Project(name="mine", source="export.json"))
     assert "nothing to listen for" in complaint(capsys, str(project), "--port", "0")
 
