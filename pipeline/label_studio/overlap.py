@@ -23,7 +23,6 @@ from pipeline.label_studio.project import KEY, TITLE_LIMIT, import_tasks
 from pipeline.store import digest
 
 SOURCE = "assay_task"  # in the meta of a queue's task: the task at home that it is a copy of
-OVERLAP_KEYS: tuple[str, ...] = ()  # in the meta of tasks at home: none, the mirror has nothing to look past
 MARK = re.compile(r"Assay queue of project (\d+) for user (\d+)")  # a queue's description: how it is found again
 NAME_ROOM = 20  # characters of a queue's title for the annotator's name; the rest is for the project's
 # What a queue has in common with home, and what makes it blind. One annotation closes a task, so that its owner sees how far
