@@ -203,12 +203,12 @@ def import_(
 def sync(folder: Dir = HERE, as_json: Json = False) -> None:
     """Bring in what changed since last time."""
     from flows.place import open_place
-    from flows.stages.source import sync as run_sync
+    from flows.stages.source import bring
 
     place = open_place(folder)
     with console.progress("sync", hidden=as_json) as report:
-        source = run_sync(place, report)
-    _finish({"source": source}, as_json, lambda body: console.say(f"In sync: {body['source']}"))
+        body = bring(place, report)
+    _finish(body, as_json, screens.synced)
 
 
 @app.command()

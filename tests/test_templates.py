@@ -34,7 +34,7 @@ KINDS = {
     "translation", "code_generation", "chat", "pairwise_preference", "response_rating", "medical_entities",
     "legal_clauses", "creative_writing",
 }  # fmt: skip
-ANSWERED = 9  # items of each sample that the people of the round trip annotate
+ANSWERED = 6  # items of each sample that the people of the round trip annotate
 CARELESS = "given"  # the wrong answer of a planted fault
 
 

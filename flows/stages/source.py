@@ -18,19 +18,26 @@ from pipeline.types import Parsed
 
 def sync(place: Place, progress: Progress = quiet) -> str:
     """Bring the source in: `file:<sha256>` or `mirror:<number>`. A bad file leaves the store untouched."""
+    return str(bring(place, progress)["source"])
+
+
+def bring(place: Place, progress: Progress = quiet) -> dict[str, Any]:
+    """The same with what came: of a live project whether anything is new, how many tasks were added, changed and deleted,
+    unreadable ones, drafts, and answers brought home from the annotators' own queues."""
     if place.source_file is not None:
-        return _take_file(place, place.source_file)
+        return {"source": _take_file(place, place.source_file)}
     from flows.stages import assigning
     from pipeline.label_studio.sync import LOG
     from pipeline.label_studio.sync import sync as sync_mirror
 
+    home: dict[str, Any] = {}
     if place.store.head(assigning.LOG) is not None:  # answers given in the annotators' own queues come home first
-        assigning.pull(place, progress)
+        home = {"brought_home": assigning.pull(place, progress)}
     server, number = connection(place), project_id(place)
     if place.store.head(LOG) is None:
         _refuse_empty(server, number)
     synced = sync_mirror(place.store, server, number, progress=progress)
-    return f"mirror:{synced['number']}"
+    return {"source": f"mirror:{synced['number']}", **synced, **home}
 
 
 def _refuse_empty(server: Connection, number: int) -> None:
