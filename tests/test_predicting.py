@@ -12,14 +12,17 @@ from hypothesis import strategies as st
 from people import sign_up
 
 from flows.place import Place, open_place
-from flows.stages.predicting import LOG, is_held_back, learning_order, prediction_status
+from flows.stages.predicting import LOG, is_held_back, learning_order, prediction_status, unanswered
 from flows.stages.source import sync as run_sync
 from pipeline.config import LabelStudio, Project, save
 from pipeline.errors import Missing
 from pipeline.label_studio.connection import Connection, request, server_time
+from pipeline.label_studio.label_config import read_controls
 from pipeline.label_studio.listing import bare_pages
 from pipeline.label_studio.project import import_tasks, setup_project
+from pipeline.sources import parse
 from pipeline.statistics import difference_of_shares
+from pipeline.tasks import bind, task_type
 from pipeline.templates import template
 
 
@@ -36,6 +39,21 @@ def test_what_the_model_is_least_sure_of_comes_first_and_copies_come_last() -> N
     probabilities = np.array([[0.9, 0.05, 0.05], [0.4, 0.35, 0.25], [0.5, 0.3, 0.2], [0.42, 0.36, 0.22]], np.float32)
     assert learning_order(probabilities, ["a", "b", "c", "b"]) == [1, 2, 0, 3]
     assert learning_order(np.zeros((0, 3), np.float32), []) == []
+
+
+def test_what_was_answered_or_deleted_since_the_check_gets_no_suggestion() -> None:
+    def task(number: int, *said: str, **more: Any) -> dict[str, Any]:
+        entry = {"from_name": "label", "to_name": "text", "type": "choices"}
+        given = [{"result": [{**entry, "value": {"choices": [label]}}], **more} for label in said]
+        return {"id": number, "data": {"text": f"parcel {number}"}, "annotations": given}
+
+    chosen = template("text_classification")
+    kind = task_type(chosen.task)
+    scheme = bind(kind, read_controls(chosen.label_config), names=chosen.answer, fields=chosen.fields)
+    then = parse([task(n) for n in (1, 2, 3, 4)], task=kind, scheme=scheme, source="x")
+    skipped = task(3, "order_status", was_cancelled=True)
+    now = parse([task(1), task(2, "order_status"), skipped], task=kind, scheme=scheme, source="x")
+    assert unanswered(then.examples, now)["example_id"].tolist() == [1, 3]
 
 
 @given(st.integers(1, 200), st.integers(1, 200), st.data())

@@ -13,17 +13,18 @@ from flows.place import Place, connection, project_id
 from flows.stages import Progress, quiet
 from flows.stages.agreeing import scheme
 from flows.stages.checking import check_run
+from flows.stages.source import parse_source, sync
 from pipeline.errors import Missing, SourceError
 from pipeline.store import digest
-from pipeline.types import FloatArray
+from pipeline.types import FloatArray, Parsed
 
 LOG = "predictions"
 NEXT = "Assay: label next"
 
 
 def push_predictions(place: Place, check_id: str | None, progress: Progress = quiet) -> dict[str, Any]:
-    """The champion's answers for the tasks that nobody has labelled yet, and a tab in which those from which the model would
-    learn most come first.
+    """The champion's answers for the tasks that nobody has labelled yet (by an up-to-date mirror), and a tab in which those from
+    which the model would learn most come first.
 
     A share of the tasks (predictions.held_back) gets no suggestion: which ones is drawn by task id, so that it never changes.
     What the model would have said there is kept in the store, for `prediction_status`.
@@ -56,15 +57,21 @@ def push_predictions(place: Place, check_id: str | None, progress: Progress = qu
 def _predicted(
     place: Place, check_id: str, adapter: str, progress: Progress
 ) -> tuple[pd.DataFrame, list[str], FloatArray]:
-    """(examples without an answer, the adapter's answers, (n, K) probabilities)."""
+    """(examples that have no answer now, the adapter's answers, (n, K) probabilities)."""
     from pipeline.training.predict import predict
 
-    folder = place.store.folder("checks", check_id)
-    examples = pd.read_parquet(folder / "examples.parquet")
-    answered = set(pd.read_parquet(folder / "consensus.parquet")["example_id"])
-    todo = examples[~examples["example_id"].isin(answered) & (examples["text"].str.strip() != "")].reset_index(drop=True)
+    examples = pd.read_parquet(place.store.folder("checks", check_id) / "examples.parquet")
+    todo = unanswered(examples, parse_source(place, sync(place)))
     labels, probabilities = predict(place.store, adapter, todo["text"].tolist(), progress=progress)
     return todo, labels, probabilities
+
+
+def unanswered(examples: pd.DataFrame, now: Parsed) -> pd.DataFrame:
+    """Those of a check's examples that are still there, have no answer yet, and have a text. A suggestion would come too late
+    for one that was answered since, and the tab would open its task again."""
+    given = now.annotations[(now.annotations["answer"] != "") & ~now.annotations["cancelled"]]
+    waiting = set(now.examples["example_id"]) - set(given["example_id"])
+    return examples[examples["example_id"].isin(waiting) & (examples["text"].str.strip() != "")].reset_index(drop=True)
 
 
 def _predictions(place: Place, check_id: str, rows: Sequence[tuple[int, str, float]]) -> list[Any]:
@@ -168,7 +175,7 @@ def prediction_status(place: Place) -> dict[str, Any]:
 
 
 def _first_pushes(entries: Sequence[Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
-    """task → its row in the newest push that named it, with the time of that push: the suggestion that annotators saw last."""
+    """task → its row, with the time of the push since which the model has said this."""
     rows: dict[int, dict[str, Any]] = {}
     for entry in entries:
         for row in entry["rows"]:
@@ -180,8 +187,6 @@ def _first_pushes(entries: Sequence[Mapping[str, Any]]) -> dict[int, dict[str, A
 
 def _answers(place: Place) -> dict[int, list[dict[str, Any]]]:
     """task → answers as the mirror has them now, each with the time at which it was given."""
-    from flows.stages.source import parse_source
-
     newest = place.store.head("mirror")
     if newest is None:
         raise Missing("Nothing was synced yet: run `assay sync` first.")
@@ -192,5 +197,3 @@ def _answers(place: Place) -> dict[int, list[dict[str, Any]]]:
         known = {"answer": orjson.loads(row.answer), "created_at": pd.Timestamp(row.created_at)}
         found.setdefault(int(row.example_id), []).append(known)
     return found
-
-
