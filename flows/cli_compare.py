@@ -40,7 +40,8 @@ def compare_push(
     with console.progress("compare", hidden=as_json) as report:
         if files:
             outputs = comparing.outputs_of_files(*files)
-        else:
+        else:  # by their ids: `champion` will be another one some day
+            a, b = comparing.adapter(place, a), comparing.adapter(place, b)
             outputs = comparing.outputs_of_adapters(place, a, b, split=split, progress=report)
         body = comparing.push(place, outputs, a=a, b=b, form=form, limit=limit, per_task=per_task, progress=report)
     _finish(body, as_json, _pushed)

@@ -90,6 +90,11 @@ def test_outputs_are_judged_blind_and_the_result_names_the_better_one(place: Pla
             side = "tie" if at == 0 else "left" if "good" in task["data"]["left"] else "right"
             result = [{"from_name": "preference", "to_name": "prompt", "type": "choices", "value": {"choices": [side]}}]
             request(own, "POST", f"/api/tasks/{task['id']}/annotations/", json={"result": result})
+    ada, task = people["Ada"][0], f"/api/tasks/{listed[1]['id']}/"
+    (own,) = [one for one in request(ada, "GET", task)["annotations"] if one["completed_by"]["id"] == people["Ada"][1]]
+    other = json.loads(json.dumps(own["result"]).replace("left", "?").replace("right", "left").replace("?", "right"))
+    request(ada, "POST", f"{task}annotations/", json={"result": other})  # she errs, and then sees it
+    request(ada, "PATCH", f"/api/annotations/{own['id']}/", json={"result": own["result"]})
     body = comparing.status(place)
     assert body["wins"] == {"a": 0, "b": 26, "tie": 2}
     assert (body["answered"], body["tasks"], body["annotators"], body["same"]) == (14, 14, 2, 2)
@@ -121,6 +126,17 @@ def test_outputs_can_be_rated_one_by_one(place: Place, label_studio: Connection,
     body = json.loads(capsys.readouterr().out)
     assert body["unreadable"] == 0
     assert [(row["a"], row["b"], row["difference"]["value"]) for row in body["dimensions"]] == [(2.0, 5.0, 3.0)] * 3
+
+
+def test_an_adapter_is_found_by_the_beginning_of_its_id_if_no_other_begins_so(tmp_path: Path) -> None:
+    save(tmp_path, Project(name="adapters"))
+    place = open_place(tmp_path)
+    for name in ("3f2a01", "3f2b02"):
+        (place.store.root / "adapters" / name).mkdir(parents=True)
+    assert comparing.adapter(place, "3f2a") == comparing.adapter(place, "3f2a01") == "3f2a01"
+    for name in ("3f", "4", "champion"):
+        with pytest.raises(Missing):
+            comparing.adapter(place, name)
 
 
 def test_files_that_do_not_fit_are_named(tmp_path: Path, place: Place) -> None:

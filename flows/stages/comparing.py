@@ -134,6 +134,7 @@ def _entry(place: Place, key: str | None) -> dict[str, Any]:
 
 def _judgements(place: Place, project: int, body: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
     """One row per answer with who is who put back, and how many records could not be read."""
+    from pipeline.consensus.build import latest_answers
     from pipeline.label_studio.listing import full_pages
     from pipeline.label_studio.pull import FIELDS
     from pipeline.sources import parse
@@ -147,10 +148,9 @@ def _judgements(place: Place, project: int, body: dict[str, Any]) -> tuple[list[
         int(example): secret.get(digest(orjson.loads(data)))
         for example, data in zip(parsed.examples["example_id"], parsed.examples["data"], strict=True)
     }
-    given = parsed.annotations[(parsed.annotations["answer"] != "") & ~parsed.annotations["cancelled"]]
     rows: list[dict[str, Any]] = []
-    for row in given.drop_duplicates(["example_id", "annotator"], keep="last").itertuples():
-        meta, answer = known[int(row.example_id)], orjson.loads(row.answer)
+    for row in latest_answers(parsed.annotations).itertuples():
+        meta, answer = known[int(row.example_id)], row.label
         if meta is None:  # a task that somebody added by hand
             continue
         if body["form"] == "pairwise":
@@ -190,13 +190,13 @@ def outputs_of_adapters(
         texts = read(place.store).kept(split)["text"].tolist()
     if not texts:
         raise TrainingError(f"There is no {split} example to compare outputs on.")
-    first, _ = predict(place.store, _adapter(place, a), texts, progress=progress)
-    second, _ = predict(place.store, _adapter(place, b), texts, progress=progress)
+    first, _ = predict(place.store, adapter(place, a), texts, progress=progress)
+    second, _ = predict(place.store, adapter(place, b), texts, progress=progress)
     return [Output(text, one, two) for text, one, two in zip(texts, first, second, strict=True)]
 
 
-def _adapter(place: Place, name: str) -> str:
-    """An adapter by id, unique beginning of an id, or `champion`."""
+def adapter(place: Place, name: str) -> str:
+    """The id of an adapter by its id, a unique beginning of it, or `champion`. Missing if there is none, or more than one."""
     from pipeline.evaluation.promotion import champion
 
     if name == "champion":
