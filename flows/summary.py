@@ -140,14 +140,17 @@ def _counts(run: Run) -> dict[str, int]:
 
 
 def _source(run: Run) -> dict[str, Any]:
-    """What the source holds beside answers: what each control said, what is not understood, drafts, suggestions."""
+    """What the source holds beside answers: what each control said, what is not understood; how many drafts and
+    suggestions, or None if it does not tell (a mirror holds neither)."""
     results = run.results
     table = results.groupby(["control", "type", "understood"]).size() if len(results) else pd.Series(dtype="int64")
     kinds = [
         {"control": control, "type": kind, "understood": bool(known), "entries": int(size)}
         for (control, kind, known), size in table.items()
     ]
-    counts = {name: int(run.facts["counts"].get(name, 0)) for name in ("drafts", "predictions", "incomplete", "not_understood")}
+    held = run.facts["counts"]
+    counts = {name: int(held.get(name, 0)) for name in ("incomplete", "not_understood")}
+    counts |= {name: held.get(name) for name in ("drafts", "predictions")}  # None: not in this source, so not known
     return {**counts, "ground_truth": int(run.annotations["ground_truth"].sum()), "entries": kinds}
 
 

@@ -178,8 +178,9 @@ def _example(
 
 
 def _read_annotations(reading: _Reading, record: Record, example: int) -> None:
-    reading.counts["drafts"] += _length(record.get("drafts"))
-    reading.counts["predictions"] += _length(record.get("predictions"))
+    for name in ("drafts", "predictions"):
+        if isinstance(record.get(name), list):  # a sync pulls neither, which does not mean that there are none
+            reading.counts[name] += len(record[name])
     found = record.get("annotations", record.get("completions"))
     if found is not None and not isinstance(found, list):
         reading.refuse(f"its annotations are {type(found).__name__}, not a list", f"annotations of task {example}", record)
@@ -264,10 +265,6 @@ def _result_table(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
     texts = {name: "str" for name in ("control", "type", "region", "parent", "value")}
     types = {"annotation_id": "int64", "example_id": "int64", "understood": "bool", **texts}
     return table.astype(types).sort_values(["example_id", "annotation_id"], ignore_index=True, kind="stable")
-
-
-def _length(value: object) -> int:
-    return len(value) if isinstance(value, list) else 0
 
 
 def _dump(value: object) -> str:

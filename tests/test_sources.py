@@ -162,6 +162,7 @@ def test_what_a_record_holds_beside_answers_is_counted_and_kept() -> None:
     one["annotations"][0]["result"].append(box)
     parsed = read([one])
     assert parsed.counts == {"drafts": 2, "predictions": 1, "not_understood": 1, "incomplete": 0}
+    assert not {"drafts", "predictions"} & read([task(1)]).counts.keys(), "not known is not none"
     kept = parsed.results[~parsed.results["understood"]].iloc[0]
     assert (kept["type"], kept["region"], json.loads(kept["value"])) == ("rectanglelabels", "r1", box)
 
