@@ -168,8 +168,8 @@ def _example(
         has = ", ".join(map(str, data)) or "none"
         raise ValueError(f"the data field {error.args[0]!r} is missing (it has {has}; --text-field names another)") from error
     number = record.get("id", position + 1)
-    if not isinstance(number, int):
-        raise ValueError(f"its id {number!r} is not a number")
+    if not _is_id(number):
+        raise ValueError(f"its id {number!r} is not a number that a task can have")
     declared = "" if split is None else str(data.get(split) or "")
     if declared and declared not in SPLITS:
         raise ValueError(f"the data field {split!r} says {declared!r}, which is none of {', '.join(SPLITS)}")
@@ -204,8 +204,7 @@ def _annotation(
     reading: _Reading, answer: Record, annotator: str, record: Record, example: int, where: str
 ) -> tuple[Any, ...]:
     scheme, task = reading.scheme, reading.task
-    number = answer.get("id")
-    number = number if isinstance(number, int) and not isinstance(number, bool) else -len(reading.annotations) - 1
+    number: int = answer["id"] if _is_id(answer.get("id")) else -len(reading.annotations) - 1
     raw = answer.get("result")
     if raw is not None and not isinstance(raw, list):
         raise ValueError(f"its result is {type(raw).__name__}, not a list")
@@ -265,6 +264,10 @@ def _result_table(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
     texts = {name: "str" for name in ("control", "type", "region", "parent", "value")}
     types = {"annotation_id": "int64", "example_id": "int64", "understood": "bool", **texts}
     return table.astype(types).sort_values(["example_id", "annotation_id"], ignore_index=True, kind="stable")
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63  # as a database counts
 
 
 def _dump(value: object) -> str:

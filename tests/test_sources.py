@@ -59,6 +59,8 @@ def test_a_file_that_is_no_export_is_named_with_its_fault(tmp_path: Path, body: 
         (task(7, "maybe"), ["annotation 70 of task 7", "'maybe'", "yes, no"]),
         (task(7, 5), ["annotation 70 of task 7", "no list of choices"]),
         ({**task(7), "id": "seven"}, ["'seven'", "not a number"]),
+        ({**task(7), "id": -7}, ["-7", "not a number that a task can have"]),
+        ({**task(7), "id": 2**63}, [str(2**63), "not a number that a task can have"]),
     ],
 )
 def test_a_bad_record_is_an_error_that_names_it_or_goes_to_quarantine_whole(
