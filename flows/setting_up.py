@@ -81,7 +81,10 @@ def _read(file: Path) -> list[dict[str, Any]]:
 
 def _as_task(row: dict[str, Any], number: int, place: Place, file: Path) -> dict[str, Any]:
     """A row is a task's data, or already a task in Label Studio's form, of which what an import can carry is taken."""
-    task = {name: row[name] for name in CARRIED if name in row} if isinstance(row.get("data"), dict) else {"data": row}
+    is_task = isinstance(row.get("data"), dict)
+    task: dict[str, Any] = {name: row[name] for name in CARRIED if name in row} if is_task else {"data": row}
+    if "predictions" in task:  # Label Studio's own JSON export holds their numbers alone, on which its import fails
+        task["predictions"] = [item for item in task["predictions"] or [] if isinstance(item, dict)]
     task = blinded(task, place.template.blind)
     if "source" in task["data"] and "$source" in place.label_config:
         raise ConfigError(

@@ -62,6 +62,24 @@ def test_the_same_tasks_from_any_format_are_imported_once(
     assert answer(capsys, "setup", str(folder))[1]["project"] == number.project
 
 
+def test_label_studios_own_export_is_imported_without_what_it_only_numbers(
+    folder: Path, label_studio: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert answer(capsys, "setup", str(folder))[0] == 0
+    asked = config.load(folder).label_studio
+    assert asked is not None
+    assert asked.project is not None
+    said = [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": ["order_status"]}}]
+    given = {"id": 3, "result": said, "was_cancelled": False, "lead_time": 2.5, "task": 8, "project": 9}
+    row = {"id": 8, "data": ROWS[0], "annotations": [given], "drafts": [5], "predictions": [12, 13], "meta": {}}
+    (folder / "export.json").write_text(json.dumps([row, {**row, "data": ROWS[1], "predictions": [{"result": said}]}]))
+    code, body = answer(capsys, "import", str(folder / "export.json"), "--project", str(folder))
+    assert (code, body["created"]) == (0, 2), body
+    pages = full_pages(label_studio, asked.project, include=["id", "annotations", "result", "predictions"])
+    tasks = [task for page in pages for task in page]
+    assert [(len(task["annotations"]), len(task["predictions"])) for task in tasks] == [(1, 0), (1, 1)]
+
+
 @pytest.mark.parametrize(
     ("name", "body", "words"),
     [
