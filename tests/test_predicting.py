@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from people import sign_up
 
-from flows.place import Place, open_place
+from flows.place import Place, open_place, project_id
 from flows.stages.predicting import LOG, is_held_back, learning_order, prediction_status, unanswered
 from flows.stages.source import sync as run_sync
 from pipeline.config import LabelStudio, Project, save
@@ -19,6 +19,7 @@ from pipeline.errors import Missing
 from pipeline.label_studio.connection import Connection, request, server_time
 from pipeline.label_studio.label_config import read_controls
 from pipeline.label_studio.listing import bare_pages
+from pipeline.label_studio.overlap import pull_queues, push_queues
 from pipeline.label_studio.project import import_tasks, setup_project
 from pipeline.sources import parse
 from pipeline.statistics import difference_of_shares
@@ -110,6 +111,25 @@ def test_annotators_who_follow_suggestions_are_found_out(
     assert body["shown"]["value"] == pytest.approx(17 / 18)
     assert body["held_back"]["value"] == pytest.approx(6 / 18)
     assert body["anchoring"]["low"] > 0.25
+
+
+@pytest.mark.server
+def test_answers_that_were_given_where_no_suggestion_is_shown_say_nothing_about_suggestions(
+    suggested: tuple[Place, list[int]], label_studio: Connection
+) -> None:
+    place, tasks = suggested
+    home = project_id(place)
+    own, user = sign_up(label_studio, "Zoe")["Zoe"]
+    (queue,) = push_queues(label_studio, home, {user: tasks[:6]}, {user: "Zoe"})
+    result = [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": ["cancel_order"]}}]
+    for page in bare_pages(label_studio, queue["project"], include=["id"]):
+        for task in page:
+            request(own, "POST", f"/api/tasks/{task['id']}/annotations/", json={"result": result})
+    assert pull_queues(label_studio, home, {user: queue["project"]})["created"] == 6
+    request(own, "POST", f"/api/tasks/{tasks[6]}/annotations/", json={"result": result})
+    run_sync(place)
+    body = prediction_status(place)
+    assert (body["shown"]["answers"], body["held_back"]["answers"]) == (1, 0)
 
 
 @pytest.mark.server

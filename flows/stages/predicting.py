@@ -186,12 +186,17 @@ def _first_pushes(entries: Sequence[Mapping[str, Any]]) -> dict[int, dict[str, A
 
 
 def _answers(place: Place) -> dict[int, list[dict[str, Any]]]:
-    """task → answers as the mirror has them now, each with the time at which it was given."""
+    """task → answers as the mirror has them now, each with the time at which it was given. Not those that were imported or
+    brought home from an annotator's queue: there nobody saw a suggestion, held back or not."""
+    from pipeline.label_studio.mirror import mirror_tasks
+
     newest = place.store.head("mirror")
     if newest is None:
         raise Missing("Nothing was synced yet: run `assay sync` first.")
     given = parse_source(place, f"mirror:{newest['number']}").annotations
     given = given[(given["answer"] != "") & ~given["cancelled"]]
+    every = (answer for task in mirror_tasks(place.store, newest["number"]) for answer in task["annotations"])
+    given = given[~given["annotation_id"].isin([answer["id"] for answer in every if answer["import_id"] is not None])]
     found: dict[int, list[dict[str, Any]]] = {}
     for row in given.itertuples():
         known = {"answer": orjson.loads(row.answer), "created_at": pd.Timestamp(row.created_at)}
