@@ -32,7 +32,6 @@ app.add_typer(truth, name="truth")
 app.add_typer(predictions, name="predict")
 app.add_typer(assign, name="assign")
 app.add_typer(compare, name="compare")
-cli_serve.add(app)
 
 Dir = Annotated[Path, typer.Argument(metavar="[DIR]", help="Project folder", show_default="here")]
 ProjectOption = Annotated[
@@ -269,7 +268,12 @@ def log_(folder: Dir = HERE, as_json: Json = False) -> None:
 
 
 @app.command()
-def diff(a: str, b: str, folder: ProjectOption = HERE, as_json: Json = False) -> None:
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="Id or number of a version")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Of another one")],
+    folder: ProjectOption = HERE,
+    as_json: Json = False,
+) -> None:
     """What changed between two versions, row by row."""
     from flows.place import open_place
     from pipeline.versions.commit import read
@@ -280,7 +284,11 @@ def diff(a: str, b: str, folder: ProjectOption = HERE, as_json: Json = False) ->
 
 
 @app.command()
-def trace(example: int, folder: ProjectOption = HERE, as_json: Json = False) -> None:
+def trace(
+    example: Annotated[int, typer.Argument(metavar="ID", help="Number of the task in Label Studio")],
+    folder: ProjectOption = HERE,
+    as_json: Json = False,
+) -> None:
     """An example's whole lineage: clicks, consensus, findings, verdicts, versions, adapters."""
     from flows.place import open_place
     from flows.tracing import trace as follow
@@ -364,6 +372,9 @@ def run_(folder: Dir = HERE, as_json: Json = False) -> None:
 
     body = run_flywheel(folder, hidden=as_json)
     _finish(body, as_json, screens.flywheel, 0 if body["gate"]["open"] else 1)
+
+
+cli_serve.add(app)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`assay compare`: two adapters' outputs, judged blind by people in Label Studio."""
+"""`assay compare`: two models' outputs, judged blind by people in Label Studio."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from flows import console
 from pipeline.errors import ConfigError
 
-compare = typer.Typer(no_args_is_help=True, help="Two adapters' outputs, judged blind by people in Label Studio.")
+compare = typer.Typer(no_args_is_help=True, help="Two models' outputs, judged blind by people in Label Studio.")
 
 Dir = Annotated[Path, typer.Option("--project", "-C", metavar="DIR", help="Project folder", show_default="here")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else")]
@@ -82,7 +82,7 @@ def _judged(body: dict[str, Any]) -> None:
         wins, rate = body["wins"], body["win_rate"]
         console.say(f"b preferred {wins['b']} times, a {wins['a']} times, {wins['tie']} ties.")
         interval = f"{rate['value']:.0%} [{rate['low']:.0%}, {rate['high']:.0%}]"
-        console.say(f"b wins {interval}, ties half; sign test p = {body['p']:.3f}.")
+        console.say(f"b wins {interval}, a tie counting half; sign test p = {body['p']:.3f}.")
         if body["left"]:
             left = body["left"]
             console.say(f"The left one was chosen {left['value']:.0%} [{left['low']:.0%}, {left['high']:.0%}] of the time.")

@@ -25,7 +25,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: a free one")] = 8765,
     every: Annotated[str, typer.Option(help="Sync at least this often, hook or not: such as 90s, 15m, 2h")] = "15m",
     run: Annotated[bool, typer.Option("--run", help="After a sync that brought something new, the whole loop")] = False,
-    register: Annotated[bool, typer.Option("--register", help="First create or update the webhook there")] = False,
+    register: Annotated[bool, typer.Option("--register", help="First create or update the webhook in Label Studio")] = False,
     public_url: Annotated[
         str | None, typer.Option(help="With --register: how Label Studio reaches this receiver; default: host and port")
     ] = None,

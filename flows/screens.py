@@ -13,8 +13,9 @@ from pipeline.store import Store
 def init(body: dict[str, Any]) -> None:
     say(f"Made {body['folder']} from the template {body['template']}.")
     if body["url"]:
-        say(f"Next: export ASSAY_LABEL_STUDIO_TOKEN=… (Account & Settings at {body['url']}), then")
-        say(f"  assay setup {body['folder']}")
+        say(f"Next: assay setup {body['folder']}")
+        say("  before it, unless that server is the one of `assay server up`:")
+        say(f"  export ASSAY_LABEL_STUDIO_TOKEN=… (Account & Settings at {body['url']})")
         return
     say("Next: put the server's address into project.yaml (label_studio: {url: …}), or check an export at once:")
     say(f"  assay check {body['folder']} --source export.json")
@@ -99,11 +100,10 @@ def check(body: dict[str, Any]) -> None:
 
 def _gate(gate: dict[str, Any]) -> None:
     blocking = [item for item in gate["expectations"] if not item["passed"]]
-    say(
-        "Gate: open" if gate["open"] else f"Gate: closed by {len(blocking)} of {len(gate['expectations'])} expectations"
-    )
+    closed = f"Gate: closed, {len(blocking)} of {len(gate['expectations'])} expectations do not hold:"
+    say("Gate: open" if gate["open"] else closed)
     for item in blocking:
-        say(f"  {item['meaning']}: observed {item['observed']}, allowed {item['allowed']}")
+        say(f"  {item['meaning'].rstrip('.')}: observed {item['observed']}, allowed {item['allowed']}")
 
 
 def version(body: dict[str, Any]) -> None:
@@ -190,7 +190,7 @@ def promotion(body: dict[str, Any]) -> None:
     say("Promoted: the adapter is the champion now." if body["promote"] else "Not promoted.")
     for item in body["reasons"]:
         mark = "yes" if item["passed"] else "NO"
-        say(f"  {mark:>3}  {item['rule']}: observed {item['observed']}, limit {item['limit']}")
+        say(f"  {mark:>3}  {item['rule'].replace('_', ' ')}: {item['meaning']}")
 
 
 def review(body: dict[str, Any]) -> None:
@@ -260,7 +260,7 @@ def demo(body: dict[str, Any]) -> None:
         say(f"Evaluation {body['evaluation_page']}")
     say(f"Report     {body['report']}")
     address = body["label_studio"]
-    say(f"Label Studio {address['url']}\n           log in as {address['username']} with {address['password']}")
+    say(f"Label Studio {address['url']}\n           log in as {address['username']} with the password {address['password']}")
     say(f"           stop it with: {_command()} server down")
     say("\nNext, to see one example's whole story:")
     say(f"  {_command()} trace --project {body['folder']} {body['first_doubt']}")

@@ -14,7 +14,8 @@ def plan(body: dict[str, Any]) -> None:
     table(f"Plan {body['number']}", ("annotator", "e-mail", "tasks", "of which gold"), rows)
     say(f"\nEach task goes to {body['per_task']} annotators; {body['gold']} gold questions go to everybody.")
     if body["pairs"]:
-        say(f"Every two of them share {body['pairs']['least']} to {body['pairs']['most']} tasks, gold apart.")
+        least, most = body["pairs"]["least"], body["pairs"]["most"]
+        say(f"Every two of them share {least if least == most else f'{least} to {most}'} tasks, gold apart.")
     if not body["gold"]:
         say("No gold question: mark some tasks' right answers as ground truth (the star) in Label Studio to have some.")
     if body["short"]:

@@ -20,6 +20,9 @@ def review(body: dict[str, Any]) -> None:
 
 
 def reviewed(body: dict[str, Any]) -> None:
+    if not body["reasons"]:
+        say("Nothing was sent to review yet: `assay review push` does it.")
+        return
     rows = [
         (
             row["reason"], row["queued"], row["corrected"], row["confirmed"], row["open"], row["deleted"],
@@ -40,6 +43,8 @@ def reviewed(body: dict[str, Any]) -> None:
 def truth(body: dict[str, Any]) -> None:
     gone = f"; {body['gone']} tasks are gone" if body["gone"] else ""
     say(f"Ground truth: {body['marked']} marked, {body['created']} written, {body['present']} there already{gone}.")
+    if not any(body[name] for name in ("marked", "created", "present", "gone")):
+        say("Nothing is settled yet: it takes answers to `assay review push`, or a table of your own (--file).")
 
 
 def against_truth(body: dict[str, Any]) -> None:
