@@ -194,6 +194,9 @@ def promotion(body: dict[str, Any]) -> None:
 
 
 def review(body: dict[str, Any]) -> None:
+    if not body["tasks"]:
+        say("Nothing to look at again.")
+        return
     later = f"; {body['waiting']} more once these are done" if body["waiting"] else ""
     say(f"{body['tasks']} examples to look at again: {body['url']}{later}")
 
