@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.console import interval, say, table
+from flows.console import interval, say, table, visible
 
 SHOWN = 20  # answers of the wrong person; the rest is in --json
 
@@ -24,9 +24,11 @@ def plan(body: dict[str, Any]) -> None:
 
 
 def push(body: dict[str, Any]) -> None:
-    rows = [(one["name"], one["url"], one["created"], one["changed"], one["removed"]) for one in body["queues"]]
-    table("Queues", ("annotator", "to send to the annotator", "added", "changed", "taken out"), rows)
-    say("\nThe annotator opens that page and presses `Label All Tasks`.")
+    rows = [(one["name"], one["created"], one["changed"], one["removed"]) for one in body["queues"]]
+    table("Queues", ("annotator", "added", "changed", "taken out"), rows)
+    say("\nTo send to each; there `Label All Tasks` is the button to press:")
+    for one in body["queues"]:  # not in the table, which would break an address over two lines
+        say(f"  {visible(one['name'])}: {one['url']}")
     say("Next, once some are answered: assay assign pull")
 
 
