@@ -51,7 +51,8 @@ def import_file(folder: Path, file: Path | None) -> dict[str, Any]:
     place = open_place(folder)
     rows = [{"data": row["data"]} for row in place.template.read_sample()] if file is None else _read(file)
     named = place.template.sample if file is None else file
-    tasks = [_as_task(row, number, place, named) for number, row in enumerate(rows)]
+    fields = place.scheme().fields
+    tasks = [_as_task(row, number, place, named, fields) for number, row in enumerate(rows)]
     if not tasks:
         raise SourceError(f"{named} holds no rows: there is nothing to import.")
     return import_tasks(connection(place), project_id(place), tasks)
@@ -66,12 +67,12 @@ def _read(file: Path) -> list[dict[str, Any]]:
     try:
         if kind == "jsonl":
             # not splitlines(), which also splits at characters that texts may hold, such as U+2028
-            rows = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
+            rows = [json.loads(line) for line in file.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
         elif kind == "json":
-            rows = json.loads(file.read_text(encoding="utf-8"))
+            rows = json.loads(file.read_text(encoding="utf-8-sig"))
         else:
             table = pd.read_csv(file, dtype=str, keep_default_na=False) if kind == "csv" else pd.read_parquet(file)
-            rows = json.loads(table.to_json(orient="records"))
+            rows = json.loads(table.to_json(orient="records", double_precision=15))
     except (OSError, ValueError) as error:
         raise SourceError(f"{file} cannot be read as {kind}: {error}.") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -79,19 +80,19 @@ def _read(file: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _as_task(row: dict[str, Any], number: int, place: Place, file: Path) -> dict[str, Any]:
+def _as_task(row: dict[str, Any], number: int, place: Place, file: Path, fields: Sequence[str]) -> dict[str, Any]:
     """A row is a task's data, or already a task in Label Studio's form, of which what an import can carry is taken."""
     is_task = isinstance(row.get("data"), dict)
     task: dict[str, Any] = {name: row[name] for name in CARRIED if name in row} if is_task else {"data": row}
     if "predictions" in task:  # Label Studio's own JSON export holds their numbers alone, on which its import fails
         task["predictions"] = [item for item in task["predictions"] or [] if isinstance(item, dict)]
     task = blinded(task, place.template.blind)
-    if "source" in task["data"] and "$source" in place.label_config:
+    if "source" in task["data"] and "source" in fields:
         raise ConfigError(
             f"{file}: row {number + 1}: Label Studio's page puts the whole task in place of a data field called 'source': rename "
             "it, here and in the labeling configuration."
         )
-    missing = [name for name in place.scheme().fields if name not in task["data"]]
+    missing = [name for name in fields if name not in task["data"]]
     if missing:
         raise ConfigError(
             f"{file}: row {number + 1} has no field {missing[0]!r} (it has {', '.join(map(str, row.get('data', row)))}): "

@@ -14,9 +14,10 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from pipeline.reading.entries import choice_labels
 from pipeline.statistics import wilson
 from pipeline.tasks import task_type
-from pipeline.types import Gate, Interval
+from pipeline.types import Control, Gate, Interval
 
 # In the order in which a fault is looked for: the checks whose flag counts as having found it.
 FOUND_BY = {
@@ -60,7 +61,7 @@ class Run:
         """The labels that the main control offers, also where an answer may hold several of them, or none."""
         scheme = self.facts["scheme"]
         main = next(control for control in scheme["controls"] if control["name"] == scheme["answer"][0])
-        return [" / ".join(path) for path in main["paths"]] or list(main["labels"])
+        return list(choice_labels(Control(**main)))
 
     @property
     def source(self) -> str:

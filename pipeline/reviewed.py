@@ -2,7 +2,8 @@
 
 Each push of a queue is an entry of the log `reviews` in the store, with the annotations of each task as they were then. A
 review answer is an annotation of a queued task that was not there at the push, or that says something else than it did,
-or on which its annotator has spent more time since. A mark of ground truth alone is none: it changes an annotation's date, too.
+or on which its annotator has spent more time since. One that was brought home from an annotator's own queue since is none: he was
+asked for an answer like any other, not to look again. A mark of ground truth alone is none: it changes an annotation's date, too.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ OUTCOME_COLUMNS = (
     "seconds",
 )  # fmt: skip
 STATES = ("corrected", "confirmed", "open", "deleted")
-Annotation = dict[str, Any]  # id, answer, updated_at, seconds, annotator
+Annotation = dict[str, Any]  # id, answer, updated_at, seconds, annotator, imported
 
 
 def pushes(store: Store) -> list[dict[str, Any]]:
@@ -42,7 +43,7 @@ def state_of(annotations: pd.DataFrame, examples: Iterable[int]) -> dict[int, li
         seconds = None if np.isnan(row.seconds) else float(row.seconds)
         states[int(row.example_id)].append(
             {"id": int(row.annotation_id), "answer": row.answer, "updated_at": row.updated_at, "seconds": seconds,
-             "annotator": row.annotator}
+             "annotator": row.annotator, "imported": bool(row.imported)}
         )  # fmt: skip
     return states
 
@@ -79,6 +80,8 @@ def _review_answer(before: Sequence[Annotation], after: Sequence[Annotation]) ->
     for item in after:
         was = known.get(item["id"])
         more = (item["seconds"] or 0.0) - ((was["seconds"] or 0.0) if was else 0.0)
+        if was is None and item["imported"]:
+            continue
         if was is None or was["answer"] != item["answer"] or more > 0:
             given.append({**item, "seconds": more if more > 0 else None})
     return max(given, key=lambda item: (item["updated_at"], item["id"]), default=None)

@@ -223,7 +223,7 @@ def _annotation(
     return (
         number, example, annotator, "" if parsed is None else _dump(parsed), str(answer.get("created_at") or ""),
         str(answer.get("updated_at") or ""), float(seconds or 0) if known else None, bool(answer.get("ground_truth", False)),
-        cancelled,
+        cancelled, answer.get("import_id") is not None,
     )  # fmt: skip
 
 
@@ -255,6 +255,7 @@ def _result(item: Item, annotation: int, example: int) -> tuple[Any, ...]:
 def _annotation_table(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=list(ANNOTATION_COLUMNS))
     types = {"annotation_id": "int64", "example_id": "int64", "seconds": "float64", "ground_truth": "bool", "cancelled": "bool"}
+    types |= {"imported": "bool"}
     texts = {name: "str" for name in ("annotator", "answer", "created_at", "updated_at")}
     return table.astype({**types, **texts}).sort_values(["example_id", "annotation_id"], ignore_index=True)
 

@@ -24,6 +24,7 @@ ANNOTATION_COLUMNS = (
     "seconds",
     "ground_truth",
     "cancelled",
+    "imported",  # brought in from elsewhere: an import, or an annotator's own queue
 )
 CONSENSUS_COLUMNS = ("example_id", "answer", "confidence", "annotations", "tie", "method")
 ANNOTATOR_COLUMNS = (

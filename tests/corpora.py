@@ -48,6 +48,7 @@ def annotations_table(rows: Sequence[tuple[int, str, str, float]]) -> pd.DataFra
             "seconds": np.array([row[3] for row in rows], np.float64),
             "ground_truth": np.zeros(len(rows), bool),
             "cancelled": np.zeros(len(rows), bool),
+            "imported": np.zeros(len(rows), bool),
         }
     )
     return table[list(ANNOTATION_COLUMNS)]

@@ -129,7 +129,7 @@ def _annotations(
     if each == 0:
         return pd.DataFrame(
             {
-                name: pd.Series(dtype={"cancelled": "bool", "example_id": "int64"}.get(name, "str"))
+                name: pd.Series(dtype={"cancelled": "bool", "imported": "bool", "example_id": "int64"}.get(name, "str"))
                 for name in ANNOTATION_COLUMNS
             }
         )
@@ -153,6 +153,7 @@ def _annotations(
             "seconds": 12.5,
             "ground_truth": False,
             "cancelled": False,
+            "imported": False,
         }
     )[list(ANNOTATION_COLUMNS)]
 

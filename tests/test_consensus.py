@@ -32,6 +32,7 @@ def answers(rows: list[tuple[int, str, str]], gold: set[int] = frozenset()) -> p
             "annotation_id": range(len(rows)), "example_id": [row[0] for row in rows], "annotator": [row[1] for row in rows],
             "answer": [f'"{row[2]}"' if row[2] else "" for row in rows], "created_at": "", "updated_at": "", "seconds": 1.0,
             "ground_truth": [number in gold for number in range(len(rows))], "cancelled": False,
+            "imported": False,
         }
     )  # fmt: skip
 

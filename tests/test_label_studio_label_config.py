@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
-from pipeline.label_studio.label_config import only, read_controls, write_choices
+from pipeline.label_studio.label_config import read_controls, write_choices
+from pipeline.tasks import bind, task_type
 from pipeline.types import Control
 
 TEXT = '<Text name="t" value="$body"/>'
@@ -83,7 +84,7 @@ printable = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]),
 @settings(deadline=None)  # the first example also pays the SDK's import
 @given(st.lists(printable, min_size=1, unique=True))
 def test_written_choices_are_read_back_as_they_were(labels: list[str]) -> None:
-    control = only(read_controls(write_choices(labels, field="body")))
+    (control,) = read_controls(write_choices(labels, field="body"))
     written = (("choice", "single"), ("showInline", "true"))
     assert control == Control("label", "text", "Choices", "body", tuple(labels), settings=written)
 
@@ -108,15 +109,18 @@ def test_what_cannot_be_used_is_a_config_error(xml: str) -> None:
     assert "root:" not in str(caught.value)
 
 
-def test_exactly_one_control_of_a_kind_is_asked_for() -> None:
+def test_the_control_that_holds_the_answer_is_found_or_asked_for() -> None:
     choices = '<Choices name="{}" toName="t"><Choice value="a"/></Choices>'
     rating = '<Rating name="stars" toName="t"/>'
     one = read_controls(f"<View>{TEXT}{choices.format('l')}{rating}</View>")
-    assert only(one).name == "l"
-    assert only(one, "Rating").name == "stars"
-    with pytest.raises(
-        ConfigError, match=r"exactly one <Taxonomy>, not 0; .*<Choices name='l'>, <Rating name='stars'>"
-    ):
-        only(one, "Taxonomy")
-    with pytest.raises(ConfigError, match="not 2"):
-        only(read_controls(f"<View>{TEXT}{choices.format('l')}{choices.format('m')}</View>"))
+    two = read_controls(f"<View>{TEXT}{choices.format('l')}{choices.format('m')}</View>")
+    label, stars = task_type("text_classification"), task_type("response_rating")
+    assert bind(label, one).answer == ("l",)
+    assert bind(stars, one).answer == ("stars",)
+    assert bind(label, two, names=["m"], fields=["body"]).fields == ("body",)
+    with pytest.raises(ConfigError, match=r"must hold a <Labels> or .*<Choices name='l'>, <Rating name='stars'>"):
+        bind(task_type("spans"), one)
+    with pytest.raises(ConfigError, match=r"holds 2 of <Choices>: say with data\.controls"):
+        bind(label, two)
+    with pytest.raises(ConfigError, match="no control 'n'"):
+        bind(label, two, names=["n"])

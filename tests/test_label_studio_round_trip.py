@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.errors import ConfigError, LabelStudioError, Missing, SourceError, Unauthorized
 from pipeline.label_studio.connection import Connection, request
-from pipeline.label_studio.label_config import only, read_controls, write_choices
+from pipeline.label_studio.label_config import read_controls, write_choices
 from pipeline.label_studio.listing import full_pages
 from pipeline.label_studio.predictions import Prediction, push_predictions
 from pipeline.label_studio.project import ensure_users, import_tasks, project_facts, setup_project, users
@@ -77,7 +77,7 @@ def test_what_was_imported_comes_back_as_it_was_with_its_annotators(filled: Fill
         str(user): f"{person['first_name']} Ex"
         for user, person in zip(filled.annotators, PEOPLE, strict=True)
     }
-    control = only(read_controls(mirror.label_config))
+    (control,) = read_controls(mirror.label_config)
     assert control.labels == tuple(LABELS)
     assert (mirror.project_id, mirror.url) == (filled.project, filled.connection.url)
 
@@ -261,7 +261,7 @@ def test_labels_in_use_cannot_be_dropped_by_accident(filled: Filled) -> None:
         setup_project(filled.connection, title=title, label_config=fewer, removing=["delivery"])
         == filled.project
     )
-    assert only(read_controls(project_facts(filled.connection, filled.project)["label_config"])).labels == (
+    assert read_controls(project_facts(filled.connection, filled.project)["label_config"])[0].labels == (
         "refund",
         "R&D <questions>",
     )

@@ -39,6 +39,8 @@ def label_errors(
     labels are wrong; the worst by severity are flagged, up to that number and only above 0.5. Examples of a class with
     fewer than `min_per_class` are not judged, nor are those without probabilities."""
     require_classes(corpus)
+    if not corpus.evidence.probabilities.shape[1]:
+        raise Skip("The answers of this kind of work do not follow from the text alone, so that no model of it can doubt them.")
     judged, left_out = _judged(corpus, min_per_class)
     labels = sorted(set(judged["label"]))
     if len(labels) < 2:

@@ -18,12 +18,14 @@ EVALUATION_LOG = "evaluation-log"
 
 def training_rows(place: Place, version: str | None, labels_from: str) -> tuple[Version, pd.DataFrame]:
     """(version, rows with example_id, text, label, split). `uncleaned` takes every answered example of train and validation as
-    it was before the checks, copies and leaks included. TrainingError where an answer is not one of a few labels."""
+    it was before the checks, copies and leaks included. TrainingError where an answer is not one of a few labels that follow
+    from the text."""
     from pipeline.versions.commit import read
 
     if not can_train(place):
         raise TrainingError(
-            f"There is no training yet for {place.template.task.replace('_', ' ')}: an answer must be one of a few labels."
+            f"There is no training yet for {place.template.task.replace('_', ' ')}: an answer must be one of a few labels "
+            "that follow from the text."
         )
     found = read(place.store, version)
     if labels_from == "cleaned":
@@ -37,7 +39,7 @@ def training_rows(place: Place, version: str | None, labels_from: str) -> tuple[
 
 
 def can_train(place: Place) -> bool:
-    return bool(place.task.classes(place.scheme()))
+    return place.task.FROM_TEXT and bool(place.task.classes(place.scheme()))
 
 
 def train(place: Place, version: str | None = None, labels_from: str = "cleaned", progress: Progress = quiet) -> str:

@@ -38,7 +38,7 @@ def evidence(place: Place, consensus_key: str, progress: Progress = quiet) -> st
         )
         neighbours, similarities = nearest(vectors, NEIGHBOURS)
         groups = examples["group"].astype("int64").to_numpy()
-        size = len(classes(tables))
+        size = len(classes(tables)) if place.task.FROM_TEXT else 0
         probabilities = (
             out_of_sample(vectors, labels, groups, neighbours, similarities, size)
             if size

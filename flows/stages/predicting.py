@@ -31,7 +31,7 @@ def push_predictions(place: Place, check_id: str | None, progress: Progress = qu
     """
     from pipeline.evaluation.promotion import champion
     from pipeline.label_studio.predictions import push_predictions as push
-    from pipeline.label_studio.send_back import push_review_queue
+    from pipeline.label_studio.send_back import push_review_queue, remove_tab
 
     current = champion(place.store)
     if current is None:
@@ -47,10 +47,13 @@ def push_predictions(place: Place, check_id: str | None, progress: Progress = qu
     ]
     server, number = connection(place), project_id(place)
     made = _predictions(place, run["check_id"], rows)
+    # before anything is shown: an answer given while this runs counts as given with the suggestion in sight
+    _record(place, version, run["check_id"], tasks, answers, scores, held)
     sent = push(server, number, model_version=version, predictions=made, progress=progress)
     order = [tasks[row] for row in learning_order(probabilities, todo["group"].tolist())]
     tab = push_review_queue(server, number, title=NEXT, task_ids=order) if order else None
-    _record(place, version, run["check_id"], tasks, answers, scores, held)
+    if not order:
+        remove_tab(server, number, NEXT)
     return {**sent, "held_back": len(held), "model_version": version, "tab": tab}
 
 
@@ -188,15 +191,11 @@ def _first_pushes(entries: Sequence[Mapping[str, Any]]) -> dict[int, dict[str, A
 def _answers(place: Place) -> dict[int, list[dict[str, Any]]]:
     """task → answers as the mirror has them now, each with the time at which it was given. Not those that were imported or
     brought home from an annotator's queue: there nobody saw a suggestion, held back or not."""
-    from pipeline.label_studio.mirror import mirror_tasks
-
     newest = place.store.head("mirror")
     if newest is None:
         raise Missing("Nothing was synced yet: run `assay sync` first.")
     given = parse_source(place, f"mirror:{newest['number']}").annotations
-    given = given[(given["answer"] != "") & ~given["cancelled"]]
-    every = (answer for task in mirror_tasks(place.store, newest["number"]) for answer in task["annotations"])
-    given = given[~given["annotation_id"].isin([answer["id"] for answer in every if answer["import_id"] is not None])]
+    given = given[(given["answer"] != "") & ~given["cancelled"] & ~given["imported"]]
     found: dict[int, list[dict[str, Any]]] = {}
     for row in given.itertuples():
         known = {"answer": orjson.loads(row.answer), "created_at": pd.Timestamp(row.created_at)}

@@ -35,7 +35,11 @@ def queue(place: Place, check_id: str | None = None) -> pd.DataFrame:
 
 def push(place: Place, check_id: str | None = None, progress: Progress = quiet) -> dict[str, Any]:
     """One tab per reason, named with the version (or the check run) and the reason, and an entry in the log. What was reviewed
-    since the check is left out; what is as it should be in Label Studio is not written again."""
+    since the check is left out; what is as it should be in Label Studio is not written again.
+
+    What will be asked, and which tasks will be opened again for it, is in the log before anything is done: a push that is killed
+    can be taken back, and answers given in the meantime are known for what they are.
+    """
     from pipeline.label_studio import send_back
     from pipeline.label_studio.connection import server_time
 
@@ -46,27 +50,34 @@ def push(place: Place, check_id: str | None = None, progress: Progress = quiet) 
     asked = _still_open(queue(place, run["check_id"]), now, log)
     chosen = asked.head(place.project.review.limit)
     notes = {} if place.project.review.blind else _notes(chosen)
-    views = {tab["check"]: tab["view"] for tab in log[-1]["tabs"]} if log else {}
-    version, pushed_at = _version(place, run["check_id"]), server_time(server)
-    tabs, overlaps = [], _overlaps(log)
+    last: list[dict[str, Any]] = next((entry["tabs"] for entry in reversed(log) if not entry.get("begun")), [])
+    views = {tab["check"]: tab["view"] for tab in last}
+    version, pushed_at = _version(place, run["check_id"]), server_time(server).isoformat()
+    opened = send_back.reopening(server, number, chosen["example_id"].tolist())
+    overlaps = _overlaps([*log, {"overlaps": opened}])
+    head = {
+        "check": run["check_id"], "version": version, "blind": place.project.review.blind, "overlaps": overlaps,
+        "tasks": _asked(chosen, now),
+    }  # fmt: skip
+    log = _record(place, log, {**head, "tabs": last}, pushed_at, begun=True)
+    tabs = []
     for check, part in chosen.groupby("check", sort=False):
         tab = send_back.push_review_queue(
             server, number, title=_title(str(check), run["check_id"], version), task_ids=part["example_id"].tolist(),
             notes=notes, view=views.pop(check, None), progress=progress,
         )  # fmt: skip
-        overlaps = _overlaps([{"overlaps": overlaps}, {"overlaps": tab.pop("reopened")}])
-        tabs.append({"check": check, "reason": CLASSES.get(str(check), str(check).replace("_", " ")), **tab})
+        tabs.append({"check": check, "reason": _class(str(check)), **tab})
     send_back.retire(
         server, number, views=list(views.values()), keep=chosen["example_id"].tolist(),
         overlaps={int(task): (before, since) for task, (before, since) in overlaps.items()},
     )  # fmt: skip
     told = [{name: tab[name] for name in ("check", "view")} for tab in tabs]
-    head = {"check": run["check_id"], "version": version, "blind": place.project.review.blind, "tabs": told}
-    _record(place, log, {**head, "overlaps": overlaps, "tasks": _asked(chosen, now)}, pushed_at.isoformat())
+    _record(place, log, {**head, "tabs": told}, pushed_at, begun=False)
     url = tabs[0]["url"] if tabs else f"{server.url}/projects/{number}/data"
     shown = [{name: tab[name] for name in ("check", "reason", "view", "url", "tasks")} for tab in tabs]
     counts = {"tasks": sum(tab["tasks"] for tab in tabs), "waiting": len(asked) - len(chosen)}
-    return {**head, **counts, "url": url, "tabs": shown}
+    facts = {name: head[name] for name in ("check", "version", "blind")}
+    return {**facts, **counts, "url": url, "tabs": shown}
 
 
 def status(place: Place, progress: Progress = quiet) -> dict[str, Any]:
@@ -84,10 +95,10 @@ def status(place: Place, progress: Progress = quiet) -> dict[str, Any]:
         rows[name] = pd.Series([orjson.loads(value) if value else None for value in rows[name]], dtype=object)
     return {
         "source": source,
-        "pushes": len(log),
+        "pushes": sum(not entry.get("begun") for entry in log),
         "last": {name: log[-1][name] for name in ("check", "version", "blind", "pushed_at")},
         "counts": {state: int((found["state"] == state).sum()) for state in reviewed.STATES},
-        "reasons": [{"reason": CLASSES.get(row["check"], row["check"]), **row} for row in reviewed.by_check(found)],
+        "reasons": [{"reason": _class(row["check"]), **row} for row in reviewed.by_check(found)],
         "minutes": round(float(seconds.sum()) / 60, 2),
         "timed": len(seconds),
         "tasks": orjson.loads(rows.to_json(orient="records")),
@@ -124,10 +135,14 @@ def _version(place: Place, check_id: str) -> int | None:
     return int(head["number"]) if head and head["check"] == check_id else None
 
 
+def _class(check: str) -> str:
+    return CLASSES.get(check, check.replace("_", " "))
+
+
 def _title(check: str, check_id: str, version: int | None) -> str:
     """Label Studio's page shows the first 15 characters of a tab's name: enough to tell the reasons apart."""
     about = f"v{version}" if version else check_id[:4]
-    return f"Assay {about}: {CLASSES.get(check, check.replace('_', ' '))}"
+    return f"Assay {about}: {_class(check)}"
 
 
 def _overlaps(log: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
@@ -150,13 +165,18 @@ def _asked(chosen: pd.DataFrame, now: Parsed) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _record(place: Place, log: list[dict[str, Any]], body: Mapping[str, Any], pushed_at: str) -> None:
-    """A push that changes nothing leaves no entry: what was asked first, and when, stands."""
+def _record(
+    place: Place, log: list[dict[str, Any]], body: Mapping[str, Any], pushed_at: str, *, begun: bool
+) -> list[dict[str, Any]]:
+    """The log with the push in it. One that changes nothing leaves no entry: what was asked first, and when, stands."""
 
     def essence(entry: Mapping[str, Any]) -> Any:
         tasks = [(item["task_id"], item["checks"], item["answer"]) for item in entry["tasks"]]
         told = [entry[name] for name in ("check", "version", "blind", "tabs", "overlaps")]
         return orjson.dumps([told, tasks], option=orjson.OPT_SORT_KEYS)
 
-    if not log or essence(log[-1]) != essence(body):
-        place.store.append(reviewed.LOG, {**body, "pushed_at": pushed_at}, after=log[-1]["number"] if log else 0)
+    if log and essence(log[-1]) == essence(body) and (begun or not log[-1].get("begun")):
+        return log
+    entry = {**body, "pushed_at": pushed_at, "begun": begun}
+    number = place.store.append(reviewed.LOG, entry, after=log[-1]["number"] if log else 0)
+    return [*log, {**entry, "number": number}]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import quoteattr
@@ -98,21 +98,6 @@ def _conditions(element: Element, above: Mapping[Element, Element]) -> dict[str,
         found = {key: value for key, value in parent.items() if key in CONDITIONS} | found
         parent = above.get(parent)
     return found
-
-
-def only(controls: Sequence[Control], tag: str = "Choices") -> Control:
-    """The one control of this kind; ConfigError, listing what is there, if there is none or more than one."""
-    found = [control for control in controls if control.tag == tag]
-    if len(found) != 1:
-        there = ", ".join(f"<{control.tag} name={control.name!r}>" for control in controls) or "none"
-        raise ConfigError(
-            f"The labeling configuration must hold exactly one <{tag}>, not {len(found)}; its controls: {there}."
-        )
-    if not found[0].field:
-        raise ConfigError(
-            f'<{tag} name={found[0].name!r}> is not bound to a data field: give its object value="$text".'
-        )
-    return found[0]
 
 
 def write_choices(labels: Iterable[str], *, field: str = "text", name: str = "label") -> str:

@@ -252,7 +252,7 @@ def _settle(connection: Connection, home: Mapping[str, Any], queue: int) -> None
 
 
 def _fill(connection: Connection, project_id: int, queue: int, plan: Sequence[int]) -> dict[str, int]:
-    include = ["id", "meta", "total_annotations", "cancelled_annotations"]
+    include = ["id", "meta", "total_annotations", "cancelled_annotations", "draft_exists"]
     copies = {
         task["meta"][SOURCE]: task
         for page in bare_pages(connection, queue, include=include)
@@ -260,7 +260,9 @@ def _fill(connection: Connection, project_id: int, queue: int, plan: Sequence[in
         if isinstance((task["meta"] or {}).get(SOURCE), int)
     }
     untouched = {
-        source for source, copy in copies.items() if not copy["total_annotations"] + copy["cancelled_annotations"]
+        source
+        for source, copy in copies.items()
+        if not copy["total_annotations"] + copy["cancelled_annotations"] and not copy["draft_exists"]
     }
     bodies, changed, wanted = {}, 0, set(plan)
     for task in (task for page in bare_pages(connection, project_id, include=["id", "data"]) for task in page):

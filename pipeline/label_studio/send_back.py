@@ -44,7 +44,7 @@ def push_review_queue(
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
     """A tab called `title` with exactly these tasks, in this order, the first MOST of them. Returns view (its id), url, tasks
-    (how many it shows), waiting (how many are left for a later queue), reopened (task id as text → its overlap before and now).
+    (how many it shows), waiting (how many are left for a later queue).
 
     notes: task id → REASON and SUGGESTION for its meta; a task without any loses those it had. view: the tab to change; by
     default, and where it is gone, the one with this title, else a new one. What is as it should be already is not written.
@@ -78,11 +78,15 @@ def push_review_queue(
         "url": f"{connection.url}/projects/{project_id}/data?tab={number}",
         "tasks": len(tasks),
         "waiting": len(set(task_ids)) - len(shown),
-        "reopened": {
-            str(task): [tasks[task]["overlap"], body["overlap"]]
-            for task, body in changes.items()
-            if "overlap" in body
-        },
+    }
+
+
+def reopening(connection: Connection, project_id: int, tasks: Sequence[int]) -> dict[str, list[int]]:
+    """What a push of these tasks would open again: task id as text → its overlap now and then. Writes nothing, so that it can be
+    written down before anything is done."""
+    states = _states(connection, project_id, tasks)
+    return {
+        str(task): [state["overlap"], _people(state) + 1] for task, state in states.items() if state["is_labeled"]
     }
 
 
@@ -119,6 +123,13 @@ def retire(
             bodies.setdefault(task, {}).update(overlap=before, is_labeled=True)
     for task, body in sorted(bodies.items()):
         request(connection, "PATCH", f"/api/tasks/{task}/", json=body)
+
+
+def remove_tab(connection: Connection, project_id: int, title: str) -> None:
+    """Take the tab of this title away, where there is one: what it was for is done."""
+    for view in _views(connection, project_id):
+        if (view.get("data") or {}).get("title") == title:
+            request(connection, "DELETE", f"/api/dm/views/{view['id']}/")
 
 
 def _views(connection: Connection, project_id: int) -> list[dict[str, Any]]:

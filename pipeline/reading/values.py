@@ -71,7 +71,7 @@ def _pairwise(value: Entry, control: Control, data: Mapping[str, Any]) -> str:
 
 def _rating(value: Entry, control: Control, data: Mapping[str, Any]) -> int:
     given = _finite(value.get("rating"), control)
-    most = _limit(control, "maxRating", STARS)
+    most = limit(control, "maxRating", STARS)
     if given != int(given):
         raise ValueError(f"the rating {given:g} of {control.name!r} is not a whole number")
     if most is not None and not 0 <= given <= most:
@@ -81,7 +81,7 @@ def _rating(value: Entry, control: Control, data: Mapping[str, Any]) -> int:
 
 def _number(value: Entry, control: Control, data: Mapping[str, Any]) -> int | float:
     given = _finite(value.get("number"), control)
-    least, most = _limit(control, "min"), _limit(control, "max")
+    least, most = limit(control, "min"), limit(control, "max")
     if (least is not None and given < least) or (most is not None and given > most):
         bounds = (
             f"{'-∞' if least is None else format(least, 'g')} to {'∞' if most is None else format(most, 'g')}"
@@ -141,7 +141,7 @@ def _finite(given: object, control: Control) -> int | float:
     return given
 
 
-def _limit(control: Control, name: str, default: float | None = None) -> float | None:
+def limit(control: Control, name: str, default: float | None = None) -> float | None:
     """A number among the settings; None if it is not there, or is none (the configuration's fault, not the annotator's)."""
     try:
         return float(attribute(control, name)) if attribute(control, name) else default

@@ -7,6 +7,7 @@ A task type is a module with
     PARTIAL                                True if one unreadable entry of a result leaves the rest of the answer standing
     classes(scheme) -> tuple[str, ...]     the labels, if an answer is exactly one of them; else ()
     ALTERNATIVES                           True if different answers can all be right (written ones), False if one must be wrong
+    FROM_TEXT                              True if the answer follows from the example's text, so that a model can doubt it
     similarity(a, b, scheme) -> float      of two answers, in [0, 1], symmetrical; 1 for equal ones
     mentions(answer) -> list[str]          the labels that an answer gives; [] where answers hold no labels
     parse(items, scheme, record) -> answer None for an empty answer; ValueError with one clause if it cannot be read.

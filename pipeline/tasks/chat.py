@@ -16,6 +16,7 @@ TAGS = ("TextArea", "Chat")
 SEVERAL = False
 PARTIAL = False
 ALTERNATIVES = True
+FROM_TEXT = True
 
 Message = dict[str, str]
 

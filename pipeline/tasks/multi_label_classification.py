@@ -14,6 +14,7 @@ TAGS = ("Choices", "Taxonomy")
 SEVERAL = False
 PARTIAL = False
 ALTERNATIVES = False
+FROM_TEXT = True
 
 
 def classes(scheme: Scheme) -> tuple[str, ...]:

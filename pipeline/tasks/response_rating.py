@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.reading import entries, shown
+from pipeline.reading.values import STARS, limit
 from pipeline.types import Item, Scheme
 
 TAGS = ("Rating", "Number")
 SEVERAL = True
 PARTIAL = False
 ALTERNATIVES = False
+FROM_TEXT = True
 
 Ratings = dict[str, int | float]
 
@@ -30,9 +32,10 @@ def similarity(a: Ratings, b: Ratings, scheme: Scheme) -> float:
 def _width(scheme: Scheme, name: str) -> float:
     """From the lowest rating to the highest: Label Studio's own default is five stars."""
     control = scheme.named(name)
-    low = float(control.setting("min", "1") or 1) if control else 1.0
-    high = float((control.setting("maxRating") or control.setting("max") or 5) if control else 5)
-    return max(high - low, 1.0)
+    if control is None:
+        return STARS - 1.0
+    low, high = limit(control, "min", 1.0), limit(control, "max") or limit(control, "maxRating", STARS)
+    return max((high or STARS) - (low or 0.0), 1.0)
 
 
 def mentions(answer: Ratings) -> list[str]:

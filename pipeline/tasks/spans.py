@@ -18,6 +18,7 @@ TAGS = ("Labels", "HyperTextLabels", "ParagraphLabels")
 SEVERAL = False
 PARTIAL = True
 ALTERNATIVES = False
+FROM_TEXT = True
 
 
 def classes(scheme: Scheme) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ TAGS = ("Choices",)
 SEVERAL = False
 PARTIAL = False
 ALTERNATIVES = False
+FROM_TEXT = True
 
 
 def classes(scheme: Scheme) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ TAGS = ("TextArea",)
 SEVERAL = False
 PARTIAL = False
 ALTERNATIVES = True
+FROM_TEXT = True
 
 
 def classes(scheme: Scheme) -> tuple[str, ...]:
