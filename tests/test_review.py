@@ -196,6 +196,12 @@ def test_a_cancelled_answer_is_none_and_a_review_answer_that_is_withdrawn_leaves
     assert states(log, BEFORE) == {1: "open"}
 
 
+def test_an_answer_that_was_brought_home_from_a_queue_is_no_review() -> None:
+    log = [pushed(1, BEFORE, {1: '"a"'})]
+    home = added(BEFORE, 1, "b")
+    assert states(log, changed(home, len(home) - 1, imported=True)) == {1: "open"}
+
+
 def test_the_last_review_answer_counts() -> None:
     log = [pushed(1, BEFORE, {1: '"a"'})]
     twice = added(added(BEFORE, 1, "b"), 1, "a", who="sue")

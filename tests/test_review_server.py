@@ -155,11 +155,13 @@ def test_the_queue_is_in_tabs_by_reason_in_the_order_of_gain_and_a_second_push_w
         again = reviewing.push(world.place)
     assert sent == []
     assert again == body
-    assert len(reviewed.pushes(world.place.store)) == 1
+    assert [entry["begun"] for entry in reviewed.pushes(world.place.store)] == [True, False]
 
 
 def test_the_log_holds_what_was_asked_and_what_was_answered_by_then(world: World) -> None:
-    (entry,) = reviewed.pushes(world.place.store)
+    begun, entry = reviewed.pushes(world.place.store)
+    assert {**begun, "begun": False, "tabs": entry["tabs"], "number": 2} == entry
+    assert reviewing.status(world.place)["pushes"] == 1
     table = reviewing.queue(world.place).set_index("example_id")
     assert {item["task_id"] for item in entry["tasks"]} == set(table.index)
     assert entry["pushed_at"].endswith("+00:00")
@@ -209,6 +211,28 @@ def test_a_queue_that_shrinks_closes_the_tasks_it_had_opened(world: World) -> No
     assert all(overlap == 1 for task, (_, overlap) in states().items() if task not in left)
     reviewing.push(reopened(world))
     assert {task for task, (done, _) in states().items() if not done} == queued
+
+
+def test_a_push_that_is_killed_half_way_can_be_taken_back(world: World) -> None:
+    params = {"project": world.project, "page_size": 500, "include": "id,is_labeled,overlap"}
+
+    def still_open() -> set[int]:
+        tasks = request(world.connection, "GET", "/api/tasks/", params=params)["tasks"]
+        return {task["id"] for task in tasks if not task["is_labeled"]}
+
+    def kill(done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    queued = set(reviewing.queue(world.place)["example_id"])
+    reviewing.push(reopened(world, limit=1))
+    with pytest.raises(KeyboardInterrupt):
+        reviewing.push(reopened(world), progress=kill)
+    assert 1 < len(still_open()) < len(queued)
+    reviewing.push(reopened(world, limit=1))
+    assert len(still_open()) == 1, "what the killed push had opened is closed again"
+    reviewing.push(reopened(world))
+    assert still_open() == queued
 
 
 def test_the_label_stream_of_a_tab_hands_out_its_tasks_in_order_once_and_without_the_others_answers(

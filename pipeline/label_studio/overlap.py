@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pipeline.errors import ConfigError, SourceError
@@ -175,6 +176,8 @@ def pull_queues(
     for owner, queue in queues.items():
         for one, raw in _given(connection, queue, SOURCE):
             twin = home.get(one.task, {}).get((one.user, one.annotation))
+            if twin is not None and datetime.fromisoformat(twin.created_at) < datetime.fromisoformat(one.created_at):
+                twin = None  # older than what it would be a copy of: imported from elsewhere, with the same number by chance
             if one.task not in home:
                 counts["homeless"] += 1
             elif one.user != owner or twin is None or twin.content != one.content:
