@@ -67,7 +67,8 @@ def queue(
 def probability(reason: Mapping[str, Any], confidence: float, found: tuple[int, int]) -> float:
     """P(the answer is wrong), in [0, 1], by one reason of a verdict.
 
-    A tie: 1 − the consensus' confidence, which is a posterior. A check's doubt: its severity × the share of its doubts that
+    A tie: 1 − the consensus' confidence: a posterior where answers are labels, how much they differ where they are compared as
+    a whole. A check's doubt: its severity × the share of its doubts that
     people found right, by Laplace's rule of succession, (corrected + 1) / (reviewed + 2): one half before anybody has looked,
     in the middle of the 20 to 87 % that people confirmed on published sets (see policy.DEFAULTS).
     """
