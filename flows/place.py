@@ -9,7 +9,7 @@ from types import ModuleType
 
 from pipeline import config
 from pipeline.config import LabelStudio, Project, Secrets
-from pipeline.errors import ConfigError, Unauthorized
+from pipeline.errors import ConfigError, Unauthorized, Unreachable
 from pipeline.label_studio.connection import Connection
 from pipeline.store import Store
 from pipeline.tasks import bind, task_type
@@ -125,11 +125,16 @@ def connection(place: Place) -> Connection:
 
 
 def _local(url: str) -> Connection | None:
-    """The demo's server on this machine, if that is the address: its token is in a file that only the user can read."""
-    from pipeline.label_studio.server import status
+    """The demo's server on this machine, if that is the address: its token is in a file that only the user can read.
+    Unreachable if it is ours and does not run."""
+    from pipeline.label_studio.server import recorded, status
 
     running = status()
-    return Connection(running.url, running.token) if running and running.url == url.rstrip("/") else None
+    if running and running.url == url.rstrip("/"):
+        return Connection(running.url, running.token)
+    if not running and recorded() == url.rstrip("/"):
+        raise Unreachable(f"The local Label Studio at {url} is not running: start it with `assay server up`.")
+    return None
 
 
 def project_id(place: Place) -> int:

@@ -22,16 +22,9 @@ def init(body: dict[str, Any]) -> None:
 
 
 def templates(body: dict[str, Any]) -> None:
-    rows = [
-        (
-            item["name"],
-            f"{item['task']}{', refines ' + item['refines'] if item['refines'] else ''}",
-            item["description"],
-            item["items"],
-        )
-        for item in body["templates"]
-    ]
-    table("Templates", ("name", "task type", "what for", "sample"), rows)
+    for item in body["templates"]:
+        base = f", refines {item['refines']}" if item["refines"] else ""
+        say(f"{item['name']} (task type {item['task']}{base}; {item['items']} sample items)\n    {item['description']}")
     say("\nOne of them in full: `assay templates NAME`. A project from it: `assay init DIR --template NAME`.")
 
 

@@ -25,12 +25,12 @@ def reviewed(body: dict[str, Any]) -> None:
         return
     rows = [
         (
-            row["reason"], row["queued"], row["corrected"], row["confirmed"], row["open"], row["deleted"],
+            row["reason"], row["queued"], row["corrected"], row["confirmed"], row["open"], row["withdrawn"], row["deleted"],
             interval(row["precision"], percent=True),
         )
         for row in body["reasons"]
     ]  # fmt: skip
-    columns = ("reason", "queued", "corrected", "confirmed", "open", "deleted", "precision [95 %]")
+    columns = ("reason", "queued", "corrected", "confirmed", "open", "withdrawn", "deleted", "precision [95 %]")
     table("Review", columns, rows)
     done = body["counts"]["corrected"] + body["counts"]["confirmed"]
     say(

@@ -199,8 +199,9 @@ def _teller() -> Callable[[Outcome, int], None]:
         nonlocal before
         if hooks or outcome != before or outcome.state == "failed":
             words = {"synced": "In sync", "waiting": "Waiting", "failed": "Failed"}[outcome.state]
-            facts = " ".join(filter(None, [outcome.source, outcome.kind, outcome.message]))
-            _log(f"{words} after {hooks} hooks: {facts}")
+            facts = ": ".join(filter(None, [outcome.kind, outcome.message])) or f"the mirror is at {outcome.source}"
+            asked = f"asked {hooks} time{'' if hooks == 1 else 's'} by Label Studio" if hooks else "without being asked"
+            _log(f"{words}, {asked}; {facts}")
         before = outcome
 
     return tell

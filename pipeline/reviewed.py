@@ -25,7 +25,7 @@ OUTCOME_COLUMNS = (
     "push", "example_id", "check", "checks", "asked", "state", "answer", "annotation_id", "annotator", "updated_at",
     "seconds",
 )  # fmt: skip
-STATES = ("corrected", "confirmed", "open", "deleted")
+STATES = ("corrected", "confirmed", "open", "withdrawn", "deleted")
 Annotation = dict[str, Any]  # id, answer, updated_at, seconds, annotator, imported
 
 
@@ -52,13 +52,15 @@ def outcomes(log: Sequence[Mapping[str, Any]], annotations: pd.DataFrame, there:
     """OUTCOME_COLUMNS: one row per push and task, but for those that a later push asked about again unanswered.
 
     `there`: the examples that exist. state: corrected (the last review answer differs from the consensus that was asked about),
-    confirmed (it equals it), open, deleted. seconds: the time spent on the review, NaN if it is not known.
+    confirmed (it equals it), open, withdrawn (not answered, and not in the newest queue any more), deleted. seconds: the time
+    spent on the review, NaN if it is not known.
     """
     asked: dict[int, list[tuple[int, Mapping[str, Any]]]] = {}
     for push in log:
         for item in push["tasks"]:
             asked.setdefault(int(item["task_id"]), []).append((push["number"], item))
     existing, now = set(there), state_of(annotations, asked)
+    newest = {int(item["task_id"]) for item in log[-1]["tasks"]} if log else set()
     rows = []
     for example, times in asked.items():
         for place, (number, item) in enumerate(times):
@@ -68,7 +70,7 @@ def outcomes(log: Sequence[Mapping[str, Any]], annotations: pd.DataFrame, there:
             if given is None and not last:
                 continue
             rows.append((number, example, item["check"], orjson.dumps(item["checks"]).decode(), item["answer"],
-                         *_outcome(item, given, example in existing)))  # fmt: skip
+                         *_outcome(item, given, example in existing, example in newest)))  # fmt: skip
     table = pd.DataFrame(rows, columns=list(OUTCOME_COLUMNS)).astype({"seconds": "float64"})
     return table.sort_values(["push", "example_id"], ignore_index=True)
 
@@ -87,9 +89,9 @@ def _review_answer(before: Sequence[Annotation], after: Sequence[Annotation]) ->
     return max(given, key=lambda item: (item["updated_at"], item["id"]), default=None)
 
 
-def _outcome(item: Mapping[str, Any], given: Annotation | None, exists: bool) -> tuple[Any, ...]:
+def _outcome(item: Mapping[str, Any], given: Annotation | None, exists: bool, asked: bool) -> tuple[Any, ...]:
     if given is None or not exists:
-        return ("open" if exists else "deleted", "", -1, "", "", None)
+        return ("deleted" if not exists else "open" if asked else "withdrawn", "", -1, "", "", None)
     state = "confirmed" if given["answer"] == item["answer"] else "corrected"
     return state, given["answer"], given["id"], given["annotator"], given["updated_at"], given["seconds"]
 

@@ -28,24 +28,24 @@ COLUMNS = ["item", "annotator", "preferred", "left"]
 def test_a_better_model_is_seen_and_equal_ones_are_not_told_apart() -> None:
     draw = np.random.default_rng(3)
     rows = [(item, who, "b" if draw.random() < 0.75 else "a", "ab"[draw.integers(2)]) for item in range(80) for who in "xyz"]
-    found = preferences(pd.DataFrame(rows, columns=COLUMNS), seed=0)
+    found = preferences(pd.DataFrame(rows, columns=COLUMNS))
     assert found["win_rate"]["low"] > 0.5
     assert found["p"] < 0.001
     rows = [(item, "x", "ab"[item % 2], "a") for item in range(80)]
-    found = preferences(pd.DataFrame(rows, columns=COLUMNS), seed=0)
+    found = preferences(pd.DataFrame(rows, columns=COLUMNS))
     assert found["win_rate"]["low"] < 0.5 < found["win_rate"]["high"]
     assert found["p"] == pytest.approx(1.0)
 
 
 def test_whoever_always_takes_the_left_one_shows_as_position_bias_not_as_preference() -> None:
     rows = [(item, "x", "ab"[item % 2], "ab"[item % 2]) for item in range(60)]
-    found = preferences(pd.DataFrame(rows, columns=COLUMNS), seed=0)
+    found = preferences(pd.DataFrame(rows, columns=COLUMNS))
     assert found["left"]["value"] == 1
     assert found["win_rate"]["value"] == 0.5
 
 
 def test_nothing_judged_yet_is_no_result() -> None:
-    assert preferences(pd.DataFrame([], columns=COLUMNS), seed=0)["win_rate"] is None
+    assert preferences(pd.DataFrame([], columns=COLUMNS))["win_rate"] is None
     none = pd.DataFrame([], columns=["item", "annotator", "output", "dimension", "value"])
     assert ratings(none, seed=0)["dimensions"] == []
 

@@ -154,8 +154,8 @@ def test_a_change_that_would_orphan_answers_is_refused_and_names_them_unless_tol
     import_tasks(label_studio, asked.project, tasks)
     # (the configuration without what answers use, the name of it, what the refusal says)
     for gone, name, words in (
-        ('<Label value="person"/>', "person", "'person' (3)"),
-        ('<Choice value="local"/>', "news / local", "'news / local' (3)"),
+        ('<Label value="person"/>', "person", "'person' (3 times)"),
+        ('<Choice value="local"/>', "news / local", "'news / local' (3 times)"),
         (SPANS.splitlines()[4], "mood", "control 'mood' (6)"),
     ):
         before = project_facts(label_studio, asked.project)["label_config"]
@@ -168,6 +168,9 @@ def test_a_change_that_would_orphan_answers_is_refused_and_names_them_unless_tol
     (folder / "label_config.xml").write_text(SPANS.replace('<Choice value="tense"/>', ""))
     assert answer(capsys, "setup", str(folder))[0] == 0, "what nobody uses may go"
     (folder / "label_config.xml").write_text(SPANS.replace('<Label value="person"/>', ""))
+    code, said = answer(capsys, "setup", str(folder), "--drop", "persn")
+    assert code == 2
+    assert "'persn'" in str(said["error"])
     assert answer(capsys, "setup", str(folder), "--drop", "person")[0] == 0
     assert project_facts(label_studio, asked.project)["task_number"] == 4
 

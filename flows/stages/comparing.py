@@ -106,11 +106,11 @@ def status(place: Place, key: str | None = None) -> dict[str, Any]:
     entry = _entry(place, key)
     body = orjson.loads((place.store.folder(KIND, entry["comparison"]) / "comparison.json").read_bytes())
     rows, quarantined = _judgements(place, entry["project"], body)
-    judge = preferences if body["form"] == "pairwise" else ratings
     columns = ["item", "annotator", "preferred", "left"] if body["form"] == "pairwise" else [
         "item", "annotator", "output", "dimension", "value",
     ]  # fmt: skip
-    found = judge(pd.DataFrame(rows, columns=columns), seed=place.project.seed)
+    table = pd.DataFrame(rows, columns=columns)
+    found = preferences(table) if body["form"] == "pairwise" else ratings(table, seed=place.project.seed)
     asked = {name: body[name] for name in ("a", "b", "form", "same", "prompts")}
     answered = len({(row["item"], row.get("output")) for row in rows})
     result = {

@@ -20,6 +20,7 @@ from pipeline.types import FloatArray, Parsed
 
 LOG = "predictions"
 NEXT = "Assay: label next"
+MODELS = "assay-"  # how the model versions of ours begin
 
 
 def push_predictions(place: Place, check_id: str | None, progress: Progress = quiet) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def push_predictions(place: Place, check_id: str | None, progress: Progress = qu
     tasks = [int(task) for task in todo["example_id"]]
     scores = probabilities.max(1).astype(float).round(4).tolist() if len(todo) else []
     held = {task for task in tasks if is_held_back(task, place.project.predictions.held_back, place.project.seed)}
-    version = f"assay-{current['adapter'][:12]}"
+    version = f"{MODELS}{current['adapter'][:12]}"
     rows = [
         (task, answer, score) for task, answer, score in zip(tasks, answers, scores, strict=True) if task not in held
     ]

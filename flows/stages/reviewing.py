@@ -11,6 +11,7 @@ import pandas as pd
 from flows.place import Place, connection, project_id
 from flows.stages import Progress, quiet
 from flows.stages.checking import check_run
+from flows.stages.predicting import MODELS
 from flows.stages.source import parse_source, sync
 from pipeline import reviewed
 from pipeline.errors import Missing
@@ -42,6 +43,7 @@ def push(place: Place, check_id: str | None = None, progress: Progress = quiet) 
     """
     from pipeline.label_studio import send_back
     from pipeline.label_studio.connection import server_time
+    from pipeline.label_studio.predictions import remove_predictions
 
     run = check_run(place, check_id)
     server, number = connection(place), project_id(place)
@@ -60,6 +62,8 @@ def push(place: Place, check_id: str | None = None, progress: Progress = quiet) 
         "tasks": _asked(chosen, now),
     }  # fmt: skip
     log = _record(place, log, {**head, "tabs": last}, pushed_at, begun=True)
+    if place.project.review.blind:  # the page would fill in what the model said, and a second look begin with it
+        remove_predictions(server, number, chosen["example_id"].tolist(), MODELS)
     tabs = []
     for check, part in chosen.groupby("check", sort=False):
         tab = send_back.push_review_queue(
@@ -140,9 +144,10 @@ def _class(check: str) -> str:
 
 
 def _title(check: str, check_id: str, version: int | None) -> str:
-    """Label Studio's page shows the first 15 characters of a tab's name: enough to tell the reasons apart."""
+    """Label Studio's page shows the first 15 characters of a tab's name: the reason comes first, which tells them apart."""
     about = f"v{version}" if version else check_id[:4]
-    return f"Assay {about}: {_class(check)}"
+    reason = _class(check)
+    return f"{reason[:1].upper()}{reason[1:]} (Assay {about})"
 
 
 def _overlaps(log: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:

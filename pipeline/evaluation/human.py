@@ -10,13 +10,14 @@ import pandas as pd
 from pipeline.statistics import bootstrap, wilson
 
 
-def preferences(judgements: pd.DataFrame, *, seed: int) -> dict[str, Any]:
+def preferences(judgements: pd.DataFrame) -> dict[str, Any]:
     """judgements: one row per person and item: item, annotator, preferred ("a", "b" or "tie"), left ("a" or "b": the one shown
     on the left).
 
-    win_rate: share of items' judgements for b, ties half, in [0, 1]; above 0.5 b is preferred. The interval resamples items,
-    since several judgements of one item are not independent. p: sign test over items, each by the majority of its judgements,
-    ties left out. left: share of decided judgements that went to the left one; far from 0.5 is position bias.
+    win_rate: share of items' judgements for b, ties half, in [0, 1]; above 0.5 b is preferred. The interval is Wilson's over
+    items, since several judgements of one item are not independent; a bootstrap of few unanimous items has no width. p: sign
+    test over items, each by the majority of its judgements, ties left out. left: share of decided judgements that went to the
+    left one; far from 0.5 is position bias.
     """
     from scipy.stats import binomtest
 
@@ -25,7 +26,7 @@ def preferences(judgements: pd.DataFrame, *, seed: int) -> dict[str, Any]:
     score = judgements["preferred"].map({"a": 0.0, "tie": 0.5, "b": 1.0})
     by_item = score.groupby(judgements["item"]).mean()
     means = by_item.to_numpy(np.float64)
-    rate = bootstrap(lambda rows: float(means[rows].mean()), len(means), seed=seed)
+    rate = wilson(float(means.sum()), len(means))
     wins, losses = int((means > 0.5).sum()), int((means < 0.5).sum())
     decided = judgements[judgements["preferred"] != "tie"]
     left = int((decided["preferred"] == decided["left"]).sum())

@@ -19,7 +19,7 @@ from typing import Any
 
 from pipeline.errors import ConfigError, SourceError
 from pipeline.label_studio.connection import Connection, request
-from pipeline.label_studio.listing import bare_pages, full_pages
+from pipeline.label_studio.listing import bare_pages, condition, full_pages
 from pipeline.label_studio.project import KEY, TITLE_LIMIT, import_tasks
 from pipeline.store import digest
 
@@ -255,7 +255,10 @@ def _settle(connection: Connection, home: Mapping[str, Any], queue: int) -> None
 
 
 def _fill(connection: Connection, project_id: int, queue: int, plan: Sequence[int]) -> dict[str, int]:
-    include = ["id", "meta", "total_annotations", "cancelled_annotations", "draft_exists"]
+    include = ["id", "meta", "total_annotations", "cancelled_annotations"]
+    # the list does not say it, but it can be asked for
+    drafted = condition("draft_exists", "equal", "Boolean", "true")
+    begun = {task["id"] for page in bare_pages(connection, queue, include=["id"], filters=[drafted]) for task in page}
     copies = {
         task["meta"][SOURCE]: task
         for page in bare_pages(connection, queue, include=include)
@@ -265,7 +268,7 @@ def _fill(connection: Connection, project_id: int, queue: int, plan: Sequence[in
     untouched = {
         source
         for source, copy in copies.items()
-        if not copy["total_annotations"] + copy["cancelled_annotations"] and not copy["draft_exists"]
+        if not copy["total_annotations"] + copy["cancelled_annotations"] and copy["id"] not in begun
     }
     bodies, changed, wanted = {}, 0, set(plan)
     for task in (task for page in bare_pages(connection, project_id, include=["id", "data"]) for task in page):

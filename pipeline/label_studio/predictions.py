@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.errors import SourceError
 from pipeline.label_studio.connection import Connection, appeared, request
 from pipeline.label_studio.failures import LostReply
-from pipeline.label_studio.listing import condition, full_pages
+from pipeline.label_studio.listing import PAGE, condition, full_pages
 
 BATCH = 500  # predictions; Label Studio stores them by this number, and a batch whole or not at all
 
@@ -61,6 +61,21 @@ def predicted(connection: Connection, project_id: int, model_version: str) -> di
         for task in page
     }
     return {task: count for task, count in found.items() if count}
+
+
+def remove_predictions(connection: Connection, project_id: int, tasks: Sequence[int], prefix: str) -> int:
+    """Take away these tasks' predictions of model versions that begin so: the page fills an annotator's answer in with them.
+    Returns how many there were."""
+    gone = 0
+    for start in range(0, len(tasks), PAGE):
+        these = condition("id", "in_list", "Number", list(tasks[start : start + PAGE]))
+        include = ["id", "predictions", "model_version"]
+        for page in full_pages(connection, project_id, include=include, filters=[these]):
+            for item in (item for task in page for item in task["predictions"]):
+                if str(item["model_version"]).startswith(prefix):
+                    request(connection, "DELETE", f"/api/predictions/{item['id']}/")
+                    gone += 1
+    return gone
 
 
 def _body(item: Prediction, model_version: str) -> Mapping[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -36,13 +35,14 @@ def setup_project(
 ) -> int:
     """Create the project, or bring it up to date: by id if given, else by exact title. Returns its id.
 
-    guidelines: plain text, shown to annotators as it is. annotations_per_task: how many answers make a task done.
+    guidelines: Markdown, shown to annotators. annotations_per_task: how many answers make a task done.
     ConfigError if existing annotations use a label or a control that `label_config` no longer has, unless its name is listed
     in `removing`; a taxonomy's node is named by its path, "Person / Victim".
     """
     if not 3 <= len(title) <= TITLE_LIMIT:
         raise ConfigError(
-            f"Label Studio takes titles of 3 to {TITLE_LIMIT} characters, not {title!r} ({len(title)})."
+            f"Label Studio takes titles of 3 to {TITLE_LIMIT} characters, not {title!r} ({len(title)}): "
+            "mend `name` in project.yaml."
         )
     read_controls(label_config)
     found = project_id if project_id is not None else _by_title(connection, title)
@@ -52,7 +52,7 @@ def setup_project(
     settings = {
         "title": title,
         "label_config": label_config,
-        "expert_instruction": html.escape(guidelines).replace("\n", "<br>"),
+        "expert_instruction": _as_html(guidelines),
         "show_instruction": bool(guidelines),
         "maximum_annotations": annotations_per_task,
     }
@@ -61,6 +61,14 @@ def setup_project(
             label_studio.projects.update(found, **settings)
             return found
         return int(label_studio.projects.create(**settings).id)
+
+
+def _as_html(guidelines: str) -> str:
+    """Markdown for the page's window of instructions; HTML in it is shown as text."""
+    from markdown_it import MarkdownIt
+
+    html: str = MarkdownIt("commonmark", {"html": False}).enable("table").render(guidelines)
+    return html.replace("<table>", '<table border="1" cellpadding="4">')
 
 
 def project_facts(connection: Connection, project_id: int) -> dict[str, Any]:
@@ -223,12 +231,18 @@ def _refuse_removal(
     gone = _names(old) - _names(new)
     if not gone:
         return
+    odd = sorted(set(removing) - {name for _, name in gone})
+    if odd:
+        raise ConfigError(
+            f"Nothing called {odd[0]!r} is dropped by the labeling configuration; dropped are: "
+            f"{', '.join(sorted({name for _, name in gone})) or 'none'}."
+        )
     used = Counter(name for name in _answers(connection, project_id) if name in gone and name[1] not in removing)
     if used:
         dropped = {control for control, name in gone if control == name}
         named = {pair: count for pair, count in used.items() if pair[0] == pair[1] or pair[0] not in dropped}
         listed = ", ".join(
-            f"{'control ' if control == name else ''}{name!r} ({count})" for (control, name), count in sorted(named.items())
+            f"{'control ' if control == name else ''}{name!r} ({count} times)" for (control, name), count in sorted(named.items())
         )
         raise ConfigError(
             f"The labeling configuration drops what annotations of project {project_id} use: {listed}. Keep it, have those "

@@ -144,7 +144,8 @@ def _put_view(connection: Connection, project_id: int, view: int | None, data: d
     if (
         not views
     ):  # the page makes this one only where there is none: everybody would miss the list of all tasks
-        request(connection, "POST", path, json={"project": project_id, "data": _tab("Default")})
+        every = _tab("Default") | {"hiddenColumns": {"explore": [f"tasks:{name}" for name in HIDDEN], "labeling": []}}
+        request(connection, "POST", path, json={"project": project_id, "data": every})
     titles = {item["id"]: (item.get("data") or {}).get("title") for item in views}
     same = [number for number in titles if number == view] or [
         number for number, title in titles.items() if title == data["title"]

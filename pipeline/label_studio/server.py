@@ -125,6 +125,12 @@ def status(name: str = "demo", folder: Path | None = None) -> Running | None:
     return found if found and alive(found) else None
 
 
+def recorded(name: str = "demo", folder: Path | None = None) -> str:
+    """The address that server `name` has or last had; "" if there never was one."""
+    found = _read(_place(name, folder))
+    return found.url if found else ""
+
+
 def _root() -> Path:
     return home() / "label-studio" / VERSION
 
