@@ -156,7 +156,7 @@ def test_a_change_that_would_orphan_answers_is_refused_and_names_them_unless_tol
     for gone, name, words in (
         ('<Label value="person"/>', "person", "'person' (3 times)"),
         ('<Choice value="local"/>', "news / local", "'news / local' (3 times)"),
-        (SPANS.splitlines()[4], "mood", "control 'mood' (6)"),
+        (SPANS.splitlines()[4], "mood", "control 'mood' (6 times)"),
     ):
         before = project_facts(label_studio, asked.project)["label_config"]
         (folder / "label_config.xml").write_text(SPANS.replace(gone, ""))
