@@ -42,6 +42,7 @@ types: env
 
 bench: env  ## what is measured, not asserted
 	$(BIN)/python tests/benchmarks/loop.py
+	$(BIN)/python tests/benchmarks/label_studio_sync.py
 
 clean:  ## stop the server; remove environments, demo and caches
 	-$(BIN)/assay server down
