@@ -255,7 +255,7 @@ def test_the_review_queue_lists_exactly_its_tasks_in_their_order(filled: Filled,
 def test_labels_in_use_cannot_be_dropped_by_accident(filled: Filled) -> None:
     title = project_facts(filled.connection, filled.project)["title"]
     fewer = write_choices(["refund", "R&D <questions>"])
-    with pytest.raises(ConfigError, match=r"'delivery' \(20\)"):
+    with pytest.raises(ConfigError, match=r"'delivery' \(20 times\)"):
         setup_project(filled.connection, title=title, label_config=fewer)
     assert (
         setup_project(filled.connection, title=title, label_config=fewer, removing=["delivery"])
