@@ -5,8 +5,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # The local Label Studio has an environment of its own in .assay: its dependencies clash with Prefect's.
 
-# Threads of torch and numpy in the tests.
-TEST_THREADS ?= 2
+# Processes that run the tests, a file each at a time, and threads of torch and numpy in each of them.
+TEST_WORKERS ?= 2
+TEST_THREADS ?= 1
 
 .PHONY: help env server-env demo test lint types bench clean
 
@@ -32,7 +33,7 @@ demo: env  ## the whole loop on a real Label Studio on this machine
 	$(BIN)/assay demo
 
 test: env server-env lint types  ## all tests, as CI runs them
-	OMP_NUM_THREADS=$(TEST_THREADS) HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=$(TEST_THREADS) HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
 
 lint: env
 	$(BIN)/ruff check .
