@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from flows.place import Place, connection, open_place, project_id
+from flows.tables import read_rows
 from pipeline import config
 from pipeline.errors import ConfigError, SourceError
 from pipeline.store import digest
 from pipeline.types import LEFT
 
-READERS = ("csv", "json", "jsonl", "parquet")
 # Seen in 1.23.2: the server takes the tag, the page shows "Not expecting tag: chat" in place of the conversation.
 CHAT = "<Chat> works in Label Studio Enterprise only; the template `chat` does the same with <Paragraphs> and <TextArea>."
 CARRIED = ("data", "meta", "annotations", "predictions")
@@ -49,35 +48,13 @@ def import_file(folder: Path, file: Path | None) -> dict[str, Any]:
     from pipeline.label_studio.project import import_tasks
 
     place = open_place(folder)
-    rows = [{"data": row["data"]} for row in place.template.read_sample()] if file is None else _read(file)
+    rows = [{"data": row["data"]} for row in place.template.read_sample()] if file is None else read_rows(file)
     named = place.template.sample if file is None else file
     fields = place.scheme().fields
     tasks = [_as_task(row, number, place, named, fields) for number, row in enumerate(rows)]
     if not tasks:
         raise SourceError(f"{named} holds no rows: there is nothing to import.")
     return import_tasks(connection(place), project_id(place), tasks)
-
-
-def _read(file: Path) -> list[dict[str, Any]]:
-    import pandas as pd
-
-    kind = file.suffix.lstrip(".").lower()
-    if kind not in READERS:
-        raise SourceError(f"{file} is none of {', '.join(READERS)}: convert it first.")
-    try:
-        if kind == "jsonl":
-            # not splitlines(), which also splits at characters that texts may hold, such as U+2028
-            rows = [json.loads(line) for line in file.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
-        elif kind == "json":
-            rows = json.loads(file.read_text(encoding="utf-8-sig"))
-        else:
-            table = pd.read_csv(file, dtype=str, keep_default_na=False) if kind == "csv" else pd.read_parquet(file)
-            rows = json.loads(table.to_json(orient="records", double_precision=15))
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{file} cannot be read as {kind}: {error}.") from error
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise SourceError(f"{file} must hold rows, each an object with the template's data fields and whatever slices you use.")
-    return rows
 
 
 def _as_task(row: dict[str, Any], number: int, place: Place, file: Path, fields: Sequence[str]) -> dict[str, Any]:

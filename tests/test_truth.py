@@ -353,3 +353,30 @@ def test_nothing_is_sent_twice_after_a_lost_reply(place: Place, label_studio: Co
     request(label_studio, "DELETE", f"/api/tasks/{ids[7]}/")
     gone = push_truth(label_studio, project, [*wanted, Truth(ids[7], chosen("damaged_item"))])
     assert gone == {"marked": 0, "created": 0, "present": 2, "gone": 1}
+
+
+@pytest.mark.server
+def test_a_preference_is_written_on_the_side_on_which_the_response_was_shown(
+    label_studio: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.place import init
+    from flows.setting_up import import_file, setup
+
+    monkeypatch.setenv("ASSAY_LABEL_STUDIO_TOKEN", label_studio.token)
+    init(tmp_path, "pairwise_preference", name=f"sides {tmp_path.name}"[-40:], url=label_studio.url)
+    project = setup(tmp_path)["project"]
+    import_file(tmp_path, None)
+    params = {"project": project, "page_size": 100, "fields": "all"}
+    listed = request(label_studio, "GET", "/api/tasks/", params=params)["tasks"]
+    left = {task["id"]: task["meta"]["assay_left"] for task in listed}
+    assert set(left.values()) == {"a", "b"}
+    tie = [{"from_name": "preference", "to_name": "prompt", "type": "choices", "value": {"choices": ["tie"]}}]
+    request(label_studio, "POST", f"/api/tasks/{listed[0]['id']}/annotations/", json={"result": tie})
+    asked = {next(task for task, side in left.items() if side == shown): "a" for shown in "ab"}
+    opened = open_place(tmp_path)
+    assert truth.push(opened, told(opened, asked))["created"] == 2
+    stored = {task: request(label_studio, "GET", f"/api/tasks/{task}/")["annotations"][-1]["result"] for task in asked}
+    shown = {left[task]: result[0]["value"]["choices"] for task, result in stored.items()}
+    assert shown == {"a": ["left"], "b": ["right"]}
+    gold = truths(tables(opened)).set_index("example_id")["answer"].to_dict()
+    assert gold == dict.fromkeys(asked, '"a"')

@@ -14,6 +14,7 @@ from flows.stages import Progress, quiet
 from flows.stages.agreeing import scheme
 from flows.stages.checking import check_run
 from flows.stages.source import parse_source, sync
+from flows.stages.writing import as_result, records
 from pipeline.errors import Missing, SourceError
 from pipeline.store import digest
 from pipeline.types import FloatArray, Parsed
@@ -80,22 +81,18 @@ def unanswered(examples: pd.DataFrame, now: Parsed) -> pd.DataFrame:
 
 def _predictions(place: Place, check_id: str, rows: Sequence[tuple[int, str, float]]) -> list[Any]:
     """Label Studio's form of each. SourceError for an answer that the labeling configuration in force cannot hold."""
-    from pipeline.label_studio.mirror import mirror_tasks
     from pipeline.label_studio.predictions import Prediction
-    from pipeline.reading.results import read_items
 
     asked = scheme(place.store.folder("consensus", place.store.manifest("checks", check_id)["facts"]["consensus"]))
-    wanted = {task for task, _, _ in rows}
-    records = {task["id"]: task for task in mirror_tasks(place.store) if task["id"] in wanted}
+    there = records(place, [task for task, _, _ in rows])
     made = []
     for task, answer, score in rows:
-        if task not in records:  # deleted in Label Studio since the check
+        if task not in there:  # deleted in Label Studio since the check
             continue
-        result = place.task.to_result(answer, asked, records[task])
-        _, problems = read_items(result, asked.controls, records[task]["data"])
-        if problems:
-            raise SourceError(f"The prediction for task {task} cannot be shown: {problems[0].reason}.")
-        made.append(Prediction(task, result, score))
+        try:
+            made.append(Prediction(task, as_result(place, asked, answer, there[task]), score))
+        except ValueError as error:
+            raise SourceError(f"The prediction for task {task} cannot be shown: {error}.") from error
     return made
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,11 @@ import pandas as pd
 from flows.place import Place, connection, project_id
 from flows.stages import Progress, quiet
 from flows.stages.source import parse_source, sync
+from flows.stages.writing import as_result, records
+from flows.tables import read_rows
 from pipeline import reviewed
 from pipeline.errors import SourceError
 from pipeline.types import Parsed
-
-READERS = ("csv", "json", "jsonl", "parquet")
 
 
 def push(place: Place, file: Path | None = None, progress: Progress = quiet) -> dict[str, Any]:
@@ -32,11 +31,11 @@ def push(place: Place, file: Path | None = None, progress: Progress = quiet) -> 
     told = _read(file) if file is not None else {}
     by = dict(zip(looked["example_id"].tolist(), looked["annotation_id"].tolist(), strict=True))
     every = {**answers, **told}
-    examples = now.examples[now.examples["example_id"].isin(list(every))].set_index("example_id")
+    there = records(place, every)
     given = now.annotations[now.annotations["example_id"].isin(list(every)) & ~now.annotations["cancelled"]]
     truths = [
         _truth(
-            place, now, examples, given[given["example_id"] == example], example, answer, by.get(example),
+            place, now, there.get(example), given[given["example_id"] == example], example, answer, by.get(example),
             file if example in told else None,
         )
         for example, answer in sorted(every.items())
@@ -84,7 +83,7 @@ def _rate(right: pd.Series) -> dict[str, float] | None:
 def _truth(
     place: Place,
     now: Parsed,
-    examples: pd.DataFrame,
+    record: dict[str, Any] | None,
     given: pd.DataFrame,
     example: int,
     answer: str,
@@ -94,60 +93,31 @@ def _truth(
     """An answer in Label Studio's form, with the annotations (`given`) that are it, the reviewer's (`by`) first. SourceError if
     the task or the answer is not one of this project's."""
     from pipeline.label_studio.truth import Truth
-    from pipeline.reading.results import read_items
 
     where = f"{file}: example {example}" if file else f"The reviewed answer of example {example}"
-    if example not in examples.index:
+    if record is None:
         raise SourceError(f"{where} is not a task of this project: ids are Label Studio's task ids.")
     same = given.loc[given["answer"] == answer, "annotation_id"].tolist()
     if same:
         return Truth(example, [], tuple(sorted(same, key=lambda number: (number != by, number))))
-    record = {"id": example, "data": orjson.loads(examples.loc[example, "data"])}
     try:
-        result = place.task.to_result(orjson.loads(answer), now.scheme, record)
-        items, problems = read_items(result, now.scheme.controls, record["data"])
-        if problems:
-            raise ValueError(problems[0].reason)
-        if place.task.parse(items, now.scheme, record) != orjson.loads(answer):
-            raise ValueError("it does not come back as it was given")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return Truth(example, as_result(place, now.scheme, orjson.loads(answer), record))
+    except ValueError as error:
         raise SourceError(f"{where}: {answer} is not an answer of this kind of work: {error}.") from error
-    return Truth(example, result)
 
 
 def _read(file: Path) -> dict[int, str]:
     """example id → answer as JSON, from a table with the columns example_id and answer. In csv and parquet an answer is JSON, as
     in the tables that a check writes, or else the text itself."""
-    kind = file.suffix.lstrip(".").lower()
-    if kind not in READERS:
-        raise SourceError(f"{file} is none of {', '.join(READERS)}: give a table of example_id and answer.")
-    try:
-        rows = _rows(file, kind)
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{file} cannot be read as {kind}: {str(error).splitlines()[0]}.") from error
     answers: dict[int, str] = {}
-    for place, row in enumerate(rows, start=1):
+    for place, row in enumerate(read_rows(file), start=1):
         try:
-            example, answer = int(row["example_id"]), _canonical(row["answer"], plain=kind in ("csv", "parquet"))
+            example, answer = int(row["example_id"]), _canonical(row["answer"], plain=file.suffix.lower() in (".csv", ".parquet"))
         except (KeyError, ValueError, TypeError) as error:
             raise SourceError(f"{file}: row {place} has no example_id (a task's number) and answer.") from error
         if answers.setdefault(example, answer) != answer:
             raise SourceError(f"{file} gives two answers for example {example}: keep one.")
     return answers
-
-
-def _rows(file: Path, kind: str) -> list[Mapping[str, Any]]:
-    if kind == "parquet":
-        return [dict(row) for row in pd.read_parquet(file).to_dict("records")]
-    if kind == "csv":
-        return [dict(row) for row in pd.read_csv(file, dtype=str, keep_default_na=False).to_dict("records")]
-    text = file.read_text(encoding="utf-8")
-    loaded = (
-        orjson.loads(text) if kind == "json" else [orjson.loads(line) for line in text.split("\n") if line.strip()]
-    )
-    if not isinstance(loaded, list) or not all(isinstance(row, dict) for row in loaded):
-        raise ValueError("it must be a list of objects")
-    return loaded
 
 
 def _canonical(answer: Any, *, plain: bool) -> str:
