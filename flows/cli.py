@@ -14,31 +14,22 @@ import typer
 
 from flows import cli_serve, console, screens
 from flows.cli_assign import assign
-from flows.cli_back import review, truth
+from flows.cli_back import predictions, review, truth
 from flows.cli_compare import compare
+from flows.cli_server import server
+from flows.options import HERE, Dir, Json, ProjectOption, finish
 from pipeline.errors import AssayError, ConfigError, GateClosed
 
 app = typer.Typer(
     name="assay", add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Finds out how much gold is in your labels: Label Studio, checked dataset versions, PEFT adapters, and back.",
 )  # fmt: skip
-server = typer.Typer(no_args_is_help=True, help="A local Label Studio in an environment of its own.")
-predictions = typer.Typer(
-    no_args_is_help=True, help="The champion's answers, as suggestions for what is not labelled yet."
-)
 app.add_typer(server, name="server")
 app.add_typer(review, name="review")
 app.add_typer(truth, name="truth")
 app.add_typer(predictions, name="predict")
 app.add_typer(assign, name="assign")
 app.add_typer(compare, name="compare")
-
-Dir = Annotated[Path, typer.Argument(metavar="[DIR]", help="Project folder", show_default="here")]
-ProjectOption = Annotated[
-    Path, typer.Option("--project", "-C", metavar="DIR", help="Project folder", show_default="here")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else")]
-HERE = Path(".")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -57,14 +48,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _finish(body: dict[str, Any], as_json: bool, screen: Any, code: int = 0) -> None:
-    if as_json:
-        console.print_json(body)
-    else:
-        screen(body)
-    raise typer.Exit(code)
-
-
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of the demo project")] = Path("demo"),
@@ -74,7 +57,7 @@ def demo(
     from flows.demo import demo as run_demo
 
     body = run_demo(folder, hidden=as_json)
-    _finish(body, as_json, screens.demo)
+    finish(body, as_json, screens.demo)
 
 
 @app.command()
@@ -90,7 +73,7 @@ def init(
 
     place = make(folder, template, name=name, url=url)
     body = {"folder": str(place.folder), "project": place.project.name, "template": template, "url": url}
-    _finish(body, as_json, screens.init)
+    finish(body, as_json, screens.init)
 
 
 @app.command()
@@ -102,8 +85,8 @@ def templates(
 
     if name is None:
         rows = [{"name": item, **_template(known.template(item), brief=True)} for item in known.names()]
-        _finish({"templates": rows}, as_json, screens.templates)
-    _finish(_template(known.template(str(name)), brief=False), as_json, screens.template)
+        finish({"templates": rows}, as_json, screens.templates)
+    finish(_template(known.template(str(name)), brief=False), as_json, screens.template)
 
 
 def _template(found: Any, *, brief: bool) -> dict[str, Any]:
@@ -120,47 +103,6 @@ def _template(found: Any, *, brief: bool) -> dict[str, Any]:
     return short if brief else {"name": found.name, **short, **long}
 
 
-@server.command("up")
-def server_up(
-    port: Annotated[int | None, typer.Option(help="Default: a free one")] = None, as_json: Json = False
-) -> None:
-    """Start Label Studio (the first time, make its environment: a minute or two)."""
-    from pipeline.label_studio.server import up
-
-    found = up(port=port, progress=console.silence if as_json else console.complain)
-    body = {
-        "url": found.url,
-        "username": found.username,
-        "password": found.password,
-        "token": found.token,
-        "pid": found.pid,
-    }
-    _finish(body, as_json, screens.server)
-
-
-@server.command("down")
-def server_down(as_json: Json = False) -> None:
-    """Stop it. Its data stays."""
-    from pipeline.label_studio.server import down
-
-    _finish(
-        {"stopped": down()}, as_json, lambda body: console.say("Stopped." if body["stopped"] else "It was not running.")
-    )
-
-
-@server.command("status")
-def server_status(as_json: Json = False) -> None:
-    """Is it running, and where?"""
-    from pipeline.label_studio.server import status
-
-    found = status()
-    _finish(
-        {"running": found is not None, "url": found.url if found else None, "pid": found.pid if found else None},
-        as_json,
-        lambda body: console.say(f"Running at {body['url']}" if body["running"] else "Not running: `assay server up`"),
-    )
-
-
 @app.command()
 def setup(
     folder: Dir = HERE,
@@ -172,7 +114,7 @@ def setup(
     """Create or update the Label Studio project from the project folder. A change that would orphan answers is refused."""
     from flows.setting_up import setup as run_setup
 
-    _finish(
+    finish(
         run_setup(folder, dropping=drop or ()),
         as_json,
         screens.set_up,
@@ -191,7 +133,7 @@ def import_(
 
     if sample is (file is not None):
         raise ConfigError("Give a file of tasks, or --sample for the template's own: one of them.")
-    _finish(
+    finish(
         import_file(folder, file),
         as_json,
         lambda body: console.say(f"{body['created']} tasks imported, {body['present']} were there already."),
@@ -207,7 +149,7 @@ def sync(folder: Dir = HERE, as_json: Json = False) -> None:
     place = open_place(folder)
     with console.progress("sync", hidden=as_json) as report:
         body = bring(place, report)
-    _finish(body, as_json, screens.synced)
+    finish(body, as_json, screens.synced)
 
 
 @app.command()
@@ -237,7 +179,7 @@ def check(
         source_project=source_project,
     )
     body = check_folder(place, hidden=as_json)
-    _finish(body, as_json, screens.check, 0 if body["gate"]["open"] else 1)
+    finish(body, as_json, screens.check, 0 if body["gate"]["open"] else 1)
 
 
 @app.command()
@@ -249,7 +191,7 @@ def release(folder: Dir = HERE, as_json: Json = False) -> None:
 
     place = open_place(folder)
     found = find(place.store, run_release(place))
-    _finish(_version(found), as_json, screens.version)
+    finish(_version(found), as_json, screens.version)
 
 
 def _version(found: dict[str, Any]) -> dict[str, Any]:
@@ -264,7 +206,7 @@ def log_(folder: Dir = HERE, as_json: Json = False) -> None:
 
     store = open_place(folder).store
     bodies = [{**store.read(entry), "number": int(entry.stem)} for entry in reversed(store.entries(LOG))]
-    _finish({"versions": [_version(body) for body in bodies]}, as_json, screens.log)
+    finish({"versions": [_version(body) for body in bodies]}, as_json, screens.log)
 
 
 @app.command()
@@ -280,7 +222,7 @@ def diff(
     from pipeline.versions.diff import diff as compare
 
     store = open_place(folder).store
-    _finish(compare(read(store, a), read(store, b)), as_json, screens.diff)
+    finish(compare(read(store, a), read(store, b)), as_json, screens.diff)
 
 
 @app.command()
@@ -293,7 +235,7 @@ def trace(
     from flows.place import open_place
     from flows.tracing import trace as follow
 
-    _finish(follow(open_place(folder), example), as_json, screens.trace)
+    finish(follow(open_place(folder), example), as_json, screens.trace)
 
 
 @app.command()
@@ -310,7 +252,7 @@ def train(
     place = open_place(folder)
     with console.progress(f"train ({labels})", hidden=as_json) as report:
         adapter = run_train(place, version, labels, report)
-    _finish(screens.adapter_facts(place.store, adapter), as_json, screens.adapter)
+    finish(screens.adapter_facts(place.store, adapter), as_json, screens.adapter)
 
 
 @app.command()
@@ -326,7 +268,7 @@ def evaluate(
     from flows.place import open_place
 
     body = evaluate_folder(open_place(folder), version, adapter, uncleaned=uncleaned, hidden=as_json)
-    _finish(body, as_json, screens.evaluation)
+    finish(body, as_json, screens.evaluation)
 
 
 @app.command()
@@ -338,31 +280,7 @@ def promote(folder: Dir = HERE, as_json: Json = False) -> None:
 
     place = open_place(folder)
     body = run_promote(place, newest_evaluation(place))
-    _finish(body, as_json, screens.promotion, 0 if body["promote"] else 1)
-
-
-@predictions.command("push")
-def predict_push(folder: Dir = HERE, as_json: Json = False) -> None:
-    """The champion's answers for the tasks without annotation, into Label Studio."""
-    from flows.place import open_place
-    from flows.stages.predicting import push_predictions
-
-    with console.progress("predict", hidden=as_json) as report:
-        body = push_predictions(open_place(folder), None, report)
-    _finish(body, as_json, screens.predicted)
-
-
-@predictions.command("status")
-def predict_status(folder: Dir = HERE, as_json: Json = False) -> None:
-    """Whether annotators follow the suggestions, right or wrong: shown against held back."""
-    from flows.place import open_place
-    from flows.stages.predicting import prediction_status
-    from flows.stages.source import sync as run_sync
-
-    place = open_place(folder)
-    with console.progress("sync", hidden=as_json) as report:
-        run_sync(place, report)
-    _finish(prediction_status(place), as_json, screens.anchoring)
+    finish(body, as_json, screens.promotion, 0 if body["promote"] else 1)
 
 
 @app.command("run")
@@ -371,7 +289,7 @@ def run_(folder: Dir = HERE, as_json: Json = False) -> None:
     from flows.running import run_flywheel
 
     body = run_flywheel(folder, hidden=as_json)
-    _finish(body, as_json, screens.flywheel, 0 if body["gate"]["open"] else 1)
+    finish(body, as_json, screens.flywheel, 0 if body["gate"]["open"] else 1)
 
 
 cli_serve.add(app)
@@ -391,7 +309,7 @@ def report(
         import webbrowser
 
         webbrowser.open(file.as_uri())
-    _finish({"report": str(file)}, as_json, lambda body: console.say(body["report"]))
+    finish({"report": str(file)}, as_json, lambda body: console.say(body["report"]))
 
 
 @app.command()
@@ -400,4 +318,4 @@ def doctor(as_json: Json = False) -> None:
     from flows.doctor import examine
 
     body = examine()
-    _finish(body, as_json, screens.doctor, 0 if all(item["ok"] for item in body["checks"]) else 2)
+    finish(body, as_json, screens.doctor, 0 if all(item["ok"] for item in body["checks"]) else 2)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from flows import console, screens_assign
+from flows.options import HERE, Dir, Json, finish
 
 assign = typer.Typer(no_args_is_help=True, help="Several annotators per task, each in a blind queue of his own.")
-
-Dir = Annotated[Path, typer.Argument(metavar="[DIR]", help="Project folder", show_default="here")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else")]
-HERE = Path(".")
 
 
 @assign.command("plan")
@@ -34,7 +30,7 @@ def assign_plan(
     from flows.stages.assigning import plan
 
     body = plan(open_place(folder), emails=annotators or (), per_task=per_task, gold_share=gold_share)
-    _finish(body, as_json, screens_assign.plan)
+    finish(body, as_json, screens_assign.plan)
 
 
 @assign.command("push")
@@ -45,7 +41,7 @@ def assign_push(folder: Dir = HERE, as_json: Json = False) -> None:
 
     with console.progress("assign", hidden=as_json) as report:
         body = push(open_place(folder), report)
-    _finish(body, as_json, screens_assign.push)
+    finish(body, as_json, screens_assign.push)
 
 
 @assign.command("pull")
@@ -56,7 +52,7 @@ def assign_pull(folder: Dir = HERE, as_json: Json = False) -> None:
 
     with console.progress("assign", hidden=as_json) as report:
         body = pull(open_place(folder), report)
-    _finish(dict(body), as_json, screens_assign.pull)
+    finish(dict(body), as_json, screens_assign.pull)
 
 
 @assign.command("status")
@@ -65,10 +61,4 @@ def assign_status(folder: Dir = HERE, as_json: Json = False) -> None:
     from flows.place import open_place
     from flows.stages.assigning import status
 
-    _finish(status(open_place(folder)), as_json, screens_assign.status)
-
-
-def _finish(body: dict[str, Any], as_json: bool, screen: Any) -> None:
-    from flows.cli import _finish as finish
-
-    finish(body, as_json, screen)
+    finish(status(open_place(folder)), as_json, screens_assign.status)

@@ -1,28 +1,21 @@
-"""`assay review` and `assay truth`: doubts to the annotators, and what is settled back to Label Studio."""
+"""`assay review`, `assay truth` and `assay predict`: doubts, settled answers and suggestions, back into Label Studio."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from flows import console, screens_back
+from flows import console, screens, screens_back
+from flows.options import HERE, Dir, Json, finish
 
 review = typer.Typer(no_args_is_help=True, help="Doubtful examples, back to the annotators, and what became of them.")
 truth = typer.Typer(no_args_is_help=True, help="Settled answers as ground truth, and the annotators against it.")
 
-Dir = Annotated[Path, typer.Argument(metavar="[DIR]", help="Project folder", show_default="here")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else")]
-HERE = Path(".")
-
-
-def _finish(body: dict[str, Any], as_json: bool, screen: Callable[[dict[str, Any]], None]) -> None:
-    if as_json:
-        console.print_json(body)
-    else:
-        screen(body)
+predictions = typer.Typer(
+    no_args_is_help=True, help="The champion's answers, as suggestions for what is not labelled yet."
+)
 
 
 @review.command("push")
@@ -33,7 +26,7 @@ def review_push(folder: Dir = HERE, as_json: Json = False) -> None:
 
     with console.progress("review", hidden=as_json) as report:
         body = reviewing.push(open_place(folder), None, report)
-    _finish(body, as_json, screens_back.review)
+    finish(body, as_json, screens_back.review)
 
 
 @review.command("status")
@@ -44,7 +37,7 @@ def review_status(folder: Dir = HERE, as_json: Json = False) -> None:
 
     with console.progress("sync", hidden=as_json) as report:
         body = reviewing.status(open_place(folder), report)
-    _finish(body, as_json, screens_back.reviewed)
+    finish(body, as_json, screens_back.reviewed)
 
 
 @truth.command("push")
@@ -59,7 +52,7 @@ def truth_push(
 
     with console.progress("ground truth", hidden=as_json) as report:
         body = stage.push(open_place(folder), file, report)
-    _finish(body, as_json, screens_back.truth)
+    finish(body, as_json, screens_back.truth)
 
 
 @truth.command("status")
@@ -70,4 +63,28 @@ def truth_status(folder: Dir = HERE, as_json: Json = False) -> None:
 
     with console.progress("sync", hidden=as_json) as report:
         body = stage.status(open_place(folder), report)
-    _finish(body, as_json, screens_back.against_truth)
+    finish(body, as_json, screens_back.against_truth)
+
+
+@predictions.command("push")
+def predict_push(folder: Dir = HERE, as_json: Json = False) -> None:
+    """The champion's answers for the tasks without annotation, into Label Studio."""
+    from flows.place import open_place
+    from flows.stages.predicting import push_predictions
+
+    with console.progress("predict", hidden=as_json) as report:
+        body = push_predictions(open_place(folder), None, report)
+    finish(body, as_json, screens.predicted)
+
+
+@predictions.command("status")
+def predict_status(folder: Dir = HERE, as_json: Json = False) -> None:
+    """Whether annotators follow the suggestions, right or wrong: shown against held back."""
+    from flows.place import open_place
+    from flows.stages.predicting import prediction_status
+    from flows.stages.source import sync as run_sync
+
+    place = open_place(folder)
+    with console.progress("sync", hidden=as_json) as report:
+        run_sync(place, report)
+    finish(prediction_status(place), as_json, screens.anchoring)

@@ -8,20 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from flows import console
+from flows.options import HERE, Json, ProjectOption, finish
 from pipeline.errors import ConfigError
 
 compare = typer.Typer(no_args_is_help=True, help="Two models' outputs, judged blind by people in Label Studio.")
-
-Dir = Annotated[Path, typer.Option("--project", "-C", metavar="DIR", help="Project folder", show_default="here")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else")]
-HERE = Path(".")
 
 
 @compare.command("push")
 def compare_push(
     a: Annotated[str, typer.Argument(help="An adapter (id, its beginning, or champion), or a file of outputs")],
     b: Annotated[str, typer.Argument(help="The other one")],
-    folder: Dir = HERE,
+    folder: ProjectOption = HERE,
     form: Annotated[str, typer.Option("--as", help="pairwise or rating")] = "pairwise",
     split: Annotated[str, typer.Option("--on", help="test, validation or unlabelled examples")] = "test",
     limit: Annotated[int, typer.Option(min=1, help="Comparisons at most")] = 100,
@@ -44,28 +41,20 @@ def compare_push(
             a, b = comparing.adapter(place, a), comparing.adapter(place, b)
             outputs = comparing.outputs_of_adapters(place, a, b, split=split, progress=report)
         body = comparing.push(place, outputs, a=a, b=b, form=form, limit=limit, per_task=per_task, progress=report)
-    _finish(body, as_json, _pushed)
+    finish(body, as_json, _pushed)
 
 
 @compare.command("status")
 def compare_status(
     comparison: Annotated[str | None, typer.Argument(help="Default: the newest")] = None,
-    folder: Dir = HERE,
+    folder: ProjectOption = HERE,
     as_json: Json = False,
 ) -> None:
     """What people have said so far, with intervals; kept in the store as an evaluation."""
     from flows.place import open_place
     from flows.stages import comparing
 
-    _finish(comparing.status(open_place(folder), comparison), as_json, _judged)
-
-
-def _finish(body: dict[str, Any], as_json: bool, screen: Any) -> None:
-    if as_json:
-        console.print_json(body)
-    else:
-        screen(body)
-    raise typer.Exit(0)
+    finish(comparing.status(open_place(folder), comparison), as_json, _judged)
 
 
 def _pushed(body: dict[str, Any]) -> None:

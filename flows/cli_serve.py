@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from flows import console
+from flows.options import HERE, Dir
 from pipeline.errors import ConfigError
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -20,7 +20,7 @@ def add(app: typer.Typer) -> None:
 
 
 def serve(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Project folder", show_default="here")] = Path("."),
+    folder: Dir = HERE,
     host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: a free one")] = 8765,
     every: Annotated[str, typer.Option(help="Sync at least this often, hook or not: such as 90s, 15m, 2h")] = "15m",

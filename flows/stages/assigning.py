@@ -124,19 +124,21 @@ def _names(server: Connection) -> dict[int, str]:
 def _row(user: int, queue: Sequence[int], answers: Sequence[Given], made: Plan) -> dict[str, Any]:
     from pipeline.statistics import wilson
 
-    mine = [one for one in answers if one.user == user and one.task in set(queue)]
+    own = set(queue)
+    mine = [one for one in answers if one.user == user and one.task in own]
     done, skipped = {one.task for one in mine if not one.skipped}, {one.task for one in mine if one.skipped}
     truth = truths(answers)
+    gold = set(made.gold) & truth.keys()
     # who gave the ground truth cannot be measured by it
     judged = {
         one.task: one.said == truth[one.task].said
         for one in mine
-        if one.task in set(made.gold) & truth.keys() and not one.skipped and truth[one.task].user != user
+        if one.task in gold and not one.skipped and truth[one.task].user != user
     }
     right = sum(judged.values())
     return {
         "annotator": user, "assigned": len(queue), "done": len(done), "skipped": len(skipped - done),
-        "open": len(set(queue) - done - skipped), "gold_answered": len(judged), "gold_right": right,
+        "open": len(own - done - skipped), "gold_answered": len(judged), "gold_right": right,
         "gold_accuracy": wilson(right, len(judged)).as_dict() if judged else None,
     }  # fmt: skip
 
