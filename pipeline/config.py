@@ -109,6 +109,9 @@ class Project(Section):
     store: str = Field("store", description="Folder of the store, relative to project.yaml")
     data: Data = Data()
     slices: list[str] = Field(default_factory=list, description="Data fields over which everything is broken down")
+    annotators: str | None = Field(
+        None, description="File (csv, json, jsonl, parquet) with a column `annotator` and what is known about each of them"
+    )
     consensus: Consensus = Consensus()
     model: Model = Model()
     checks: dict[str, dict[str, Any] | bool] = Field(

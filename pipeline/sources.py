@@ -22,6 +22,7 @@ from pipeline.tasks import bind
 from pipeline.types import (
     ANNOTATION_COLUMNS,
     EXAMPLE_COLUMNS,
+    LEFT,
     QUARANTINE_COLUMNS,
     RESULT_COLUMNS,
     SPLITS,
@@ -82,6 +83,7 @@ class _Reading:
     annotations: list[tuple[Any, ...]] = dataclass_field(default_factory=list)
     results: list[tuple[Any, ...]] = dataclass_field(default_factory=list)
     bad: list[tuple[str, str, str, str]] = dataclass_field(default_factory=list)
+    left: dict[int, str] = dataclass_field(default_factory=dict)
     counts: Counter[str] = dataclass_field(default_factory=Counter)
 
     def refuse(self, reason: str, where: str, record: object) -> None:
@@ -126,6 +128,9 @@ def parse(
             continue
         seen.add(example[0])
         reading.examples.append(example)
+        meta = record.get("meta")
+        if isinstance(meta, Mapping) and meta.get(LEFT) in ("a", "b"):
+            reading.left[example[0]] = meta[LEFT]
         _read_annotations(reading, record, example[0])
     return Parsed(
         examples=pd.DataFrame(reading.examples, columns=[*EXAMPLE_COLUMNS, *slices]).sort_values(
@@ -136,6 +141,7 @@ def parse(
         quarantine=pd.DataFrame(reading.bad, columns=list(QUARANTINE_COLUMNS)),
         scheme=scheme,
         users=reading.names,
+        left=reading.left,
         counts=dict(reading.counts),
     )
 

@@ -6,6 +6,7 @@ JSON string, `"refund"`). Tables are pandas data frames with the columns listed 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,7 @@ LEFT = "assay_left"
 SUBJECTS = ("example", "annotator", "slice", "corpus")
 VERDICTS = ("keep", "relabel", "drop")
 SPLITS = ("train", "validation", "test")
+SUGGESTION_COLUMNS = ("example_id", "answer", "held_back", "pushed_at")
 
 # A slice that took one of these names would hide a column of ours.
 RESERVED = frozenset(
@@ -120,7 +122,22 @@ class Parsed:
     quarantine: pd.DataFrame
     scheme: Scheme
     users: dict[str, str] = field(default_factory=dict)  # annotator id -> name to show
+    left: dict[int, str] = field(default_factory=dict)  # example id -> which response ("a" or "b") was shown on the left
     counts: dict[str, int] = field(default_factory=dict)  # what is neither answer nor fault: drafts, predictions, …
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a model that never saw an example's own spans says about each word of its text; m words over all examples.
+
+    row: (m,) position in `Corpus.examples`. start, end: (m,) code points of the text, end exclusive. probabilities: (m, K + 1)
+    in [0, 1], summing to 1: the labels in the order of `Corpus.vocabulary`, then "no span"; NaN rows without a consensus.
+    """
+
+    row: IntArray
+    start: IntArray
+    end: IntArray
+    probabilities: FloatArray
 
 
 @dataclass(frozen=True)
@@ -128,19 +145,32 @@ class Evidence:
     """What is dear to compute, row by row as in `Corpus.examples`.
 
     embeddings: (n, d) float32, unit length; zero rows for empty texts.
-    probabilities: (n, K) out-of-sample class probabilities in [0, 1]; NaN rows where there is no consensus.
+    probabilities: (n, K) out-of-sample probabilities in [0, 1]; NaN rows where there is no consensus. Of one of K labels they
+        sum to 1; where an answer is a set of labels, each is the probability that its label belongs to it.
     neighbours, similarities: (n, k) indices of the nearest other rows and their cosine, best first; -1 where none.
+    words: where an answer is spans; written: (n, d) embeddings of what the annotators wrote, zero rows where nothing;
+    signals: one row per example, what a small language model says of what was written (see `pipeline/evidence/signals.py`).
+        Each is None where answers are of another kind.
     """
 
     embeddings: FloatArray
     probabilities: FloatArray
     neighbours: IntArray
     similarities: FloatArray
+    words: Words | None = None
+    written: FloatArray | None = None
+    signals: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """The one carrier: what a check may ask about."""
+    """The one carrier: what a check may ask about.
+
+    labels: if an answer is exactly one of a few labels, these; else (). vocabulary: the labels that the main control offers, also
+    where an answer holds several or marks spans with them; () where answers hold no labels. people: attributes of annotators
+    (column annotator, then one per attribute), as the project states them. suggestions: SUGGESTION_COLUMNS, what a model said
+    before people answered. left: example id → which response ("a" or "b") was shown on the left, where an order was drawn.
+    """
 
     examples: pd.DataFrame
     annotations: pd.DataFrame  # answered ones only: neither cancelled nor empty
@@ -150,6 +180,12 @@ class Corpus:
     slices: tuple[str, ...]
     evidence: Evidence
     seed: int = 0
+    task: str = "text_classification"  # the task type's name, see pipeline/tasks
+    scheme: Scheme | None = None
+    vocabulary: tuple[str, ...] = ()
+    people: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"annotator": pd.Series(dtype="str")}))
+    suggestions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(SUGGESTION_COLUMNS)))
+    left: Mapping[int, str] = field(default_factory=dict)
 
     def labelled(self) -> pd.DataFrame:
         """Examples with a consensus: example columns, then `label` (plain text; JSON where the answer is no text),

@@ -67,6 +67,7 @@ def corpus(
     consensus: pd.DataFrame | None = None,
     evidence: Evidence | None = None,
     seed: int = 0,
+    **rest: Any,
 ) -> Corpus:
     """A corpus whose consensus and annotators come from the consensus stage, unless a consensus is given (then there are no
     annotators: the stage costs a second), and whose evidence is `bare_evidence`, unless given."""
@@ -86,7 +87,80 @@ def corpus(
         slices=tuple(slices),
         evidence=evidence if evidence is not None else bare_evidence(len(examples), len(labels)),
         seed=seed,
+        **{"vocabulary": tuple(labels), **rest},
     )
+
+
+def of_template(name: str, *, people: int = 3, seed: int = 0, slips: float = 0.1) -> tuple[Corpus, dict[str, str]]:
+    """The sample of a template, answered by `people` annotators as Label Studio would export it: the first gives the row's
+    answer, faults included; the others do, too, but for a share of slips: the answer of another row of the same kind. Returns
+    the corpus, with evidence that knows nothing but unit vectors drawn from the words, and example id → planted fault."""
+    from pipeline.consensus.build import build
+    from pipeline.label_studio.label_config import read_controls
+    from pipeline.reading.entries import choice_labels
+    from pipeline.sources import parse
+    from pipeline.tasks import bind, task_type
+    from pipeline.templates import template
+
+    chosen = template(name)
+    task = task_type(chosen.task)
+    scheme = bind(task, read_controls(chosen.label_config), names=chosen.answer, fields=chosen.fields)
+    rows = [row for row in chosen.read_sample() if "answer" in row]
+    parsed = parse(
+        _answered(rows, task, scheme, chosen.blind, people, seed, slips),
+        task=task, scheme=scheme, source="sample", slices=chosen.slices,
+    )  # fmt: skip
+    classes = task.classes(scheme)
+    built = build(
+        parsed.annotations, parsed.examples, labels=classes, slices=chosen.slices, seed=seed,
+        similarity=lambda a, b: float(task.similarity(a, b, scheme)), alternatives=task.ALTERNATIVES,
+    )  # fmt: skip
+    examples = parsed.examples.assign(group=[str(row) for row in range(len(parsed.examples))], split="train")
+    labels = classes or tuple(choice_labels(scheme.control))
+    size = len(classes) if task.EVIDENCE == "classes" else len(labels) if task.EVIDENCE == "sets" else 0
+    found = with_probabilities(len(examples), size, bag_of_words(examples["text"]), np.full((len(examples), size), np.nan))
+    faults = {str(number): row["fault"] for number, row in enumerate(rows, start=1) if row.get("fault")}
+    return Corpus(
+        examples=examples, annotations=parsed.annotations[parsed.annotations["answer"] != ""].reset_index(drop=True),
+        consensus=built.consensus, annotators=built.annotators, labels=classes, slices=tuple(chosen.slices), evidence=found,
+        seed=seed, task=chosen.task, scheme=scheme, vocabulary=labels, left=parsed.left,
+    ), faults  # fmt: skip
+
+
+def _answered(
+    rows: Sequence[Mapping[str, Any]], task: Any, scheme: Any, blind: Mapping[str, str], people: int, seed: int, slips: float
+) -> list[dict[str, Any]]:
+    """Tasks in Label Studio's form with an annotation of each of the people."""
+    from flows.setting_up import blinded
+
+    random = np.random.default_rng(seed)
+    made = []
+    for number, row in enumerate(rows, start=1):
+        record = {"id": number, **blinded({"data": row["data"]}, blind)}
+        answers = [row.get("given", row["answer"])]
+        for _ in range(people - 1):
+            other = rows[int(random.integers(len(rows)))]["answer"] if random.random() < slips else row["answer"]
+            answers.append(other if task.EVIDENCE not in ("words",) and task.__name__.split(".")[-1] != "chat" else row["answer"])
+        record["annotations"] = [
+            {
+                "id": number * 100 + who, "completed_by": who + 1, "result": task.to_result(answer, scheme, record),
+                "created_at": _instant(number * 60 + who), "updated_at": _instant(number * 60 + who), "lead_time": 20.0,
+            }
+            for who, answer in enumerate(answers)
+        ]  # fmt: skip
+        made.append(record)
+    return made
+
+
+def bag_of_words(texts: Sequence[str], dimensions: int = 64) -> NDArray[Any]:
+    """Unit vectors (n, dimensions) from hashed words: alike where texts share words."""
+    import zlib
+
+    points = np.zeros((len(texts), dimensions), np.float32)
+    for row, text in enumerate(texts):
+        for word in str(text).lower().split():
+            points[row, zlib.crc32(word.encode()) % dimensions] += 1
+    return (points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-9)).astype(np.float32)
 
 
 def consensus_table(labels: Sequence[str], confidence: Sequence[float] | float = 1.0) -> pd.DataFrame:

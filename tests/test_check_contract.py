@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from corpora import (
     corpus,
     examples_table,
     leave_one_out,
+    of_template,
 )
 
 from pipeline.errors import CheckError
@@ -83,6 +85,16 @@ def mostly_missing() -> Corpus:
     return dataclasses.replace(made, examples=examples, annotations=annotations)
 
 
+SAMPLES = (
+    "multi_label_classification", "named_entities", "instruction_response", "code_generation", "chat", "pairwise_preference",
+    "response_rating",
+)  # fmt: skip
+
+
+def sample(name: str) -> Corpus:
+    return of_template(name)[0]
+
+
 UNICODE = ("退款", "livraison retardée", "شكوى", "🤷‍♀️ other", '<script>alert("x")</script>', "a\u0000b\u202e%s{}")
 CORPORA: dict[str, Callable[[], Corpus]] = {
     "usual": usual,
@@ -95,6 +107,7 @@ CORPORA: dict[str, Callable[[], Corpus]] = {
     "no slices": lambda: dataclasses.replace(usual(), slices=()),
     "missing values": mostly_missing,
     "unicode": lambda: usual(labels=UNICODE, text='𝕳ello ﷽ \u202e <img src=x onerror="x"> {0} %s \ud7ff'),
+    **{f"sample of {name}": partial(sample, name) for name in SAMPLES},
     "no evidence": lambda: dataclasses.replace(usual(), evidence=corpus(usual().examples, annotations_table([])).evidence),
 }
 

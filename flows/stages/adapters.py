@@ -39,7 +39,7 @@ def training_rows(place: Place, version: str | None, labels_from: str) -> tuple[
 
 
 def can_train(place: Place) -> bool:
-    return place.task.FROM_TEXT and bool(place.task.classes(place.scheme()))
+    return bool(place.task.EVIDENCE == "classes")
 
 
 def train(place: Place, version: str | None = None, labels_from: str = "cleaned", progress: Progress = quiet) -> str:

@@ -47,8 +47,8 @@ def consensus(place: Place, source: str) -> str:
         reviewed=dict(zip(looked["example_id"].tolist(), looked["answer"].tolist(), strict=True)),
     )
     examples = _with_splits(place, parsed, built.consensus, classes)
-    frames = [_frame_digest(table) for table in (examples, built.consensus, looked)]
-    key = digest("consensus", source, asdict(parsed.scheme), *frames, code_digest(*CODE, "pipeline/reviewed.py"))
+    frames = [frame_digest(table) for table in (examples, built.consensus, looked)]
+    key = digest("consensus", source, asdict(parsed.scheme), parsed.left, *frames, code_digest(*CODE, "pipeline/reviewed.py"))
 
     def write(folder: Path) -> dict[str, Any]:
         for name, table in (
@@ -63,7 +63,7 @@ def consensus(place: Place, source: str) -> str:
             table.to_parquet(folder / f"{name}.parquet", index=False)
         facts = {
             "task": place.template.task, "scheme": asdict(parsed.scheme), "classes": classes, "users": parsed.users,
-            "counts": parsed.counts,
+            "counts": parsed.counts, "left": {str(example): side for example, side in parsed.left.items()},
         }  # fmt: skip
         write_json(folder / "facts.json", {**built.facts, **facts, "source": source})
         return {"source": source}
@@ -108,7 +108,7 @@ def _near_groups(place: Place, texts: list[str]) -> IntArray:
     return groups
 
 
-def _frame_digest(table: pd.DataFrame) -> str:
+def frame_digest(table: pd.DataFrame) -> str:
     return digest(list(table.columns), pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
 
 
@@ -130,6 +130,14 @@ def scheme(tables: Path) -> Scheme:
         tuple(stored["answer"]),
         tuple(stored["fields"]),
     )
+
+
+def vocabulary(tables: Path) -> tuple[str, ...]:
+    """The labels that the main control offers, also where an answer holds several of them, or none; () if it offers none."""
+    from pipeline.reading.entries import choice_labels
+
+    one = classes(tables)
+    return one or tuple(choice_labels(scheme(tables).control))
 
 
 def classes(tables: Path) -> tuple[str, ...]:

@@ -11,11 +11,12 @@ import orjson
 
 from flows import summary
 from flows.place import Place
-from flows.stages.evidence import corpus
+from flows.stages.agreeing import frame_digest
+from flows.stages.evidence import corpus, people, suggestions
 from pipeline.errors import GateClosed, Missing
 from pipeline.store import code_digest, digest, replace_file, write_json
 
-CODE = ("validators", "pipeline/consensus", "pipeline/evidence", "pipeline/statistics.py")
+CODE = ("validators", "pipeline/consensus", "pipeline/evidence", "pipeline/tasks", "pipeline/statistics.py")
 DECIDING = ("validators", "pipeline/policy.py", "pipeline/report", "flows/summary.py")
 CHECK_LOG = "check-log"
 OUTPUTS = ("report.html", "report.json", "summary.json")
@@ -28,7 +29,8 @@ def check(
     from validators.check import run, settings_for, table
 
     settings = settings_for(place.project.checks)
-    key = digest("findings", consensus_key, evidence_key, settings, code_digest(*CODE))
+    known = [frame_digest(table) for table in (people(place, _users(place, consensus_key)), suggestions(place))]
+    key = digest("findings", consensus_key, evidence_key, settings, known, code_digest(*CODE))
 
     def write(folder: Path) -> None:
         outcomes = run(corpus(place, consensus_key, evidence_key), settings, progress)
@@ -113,6 +115,11 @@ def _source(place: Place) -> str:
     if place.project.source is None and asked is not None:
         return f"Label Studio project {asked.project} at {asked.url}"
     return str(place.project.source)
+
+
+def _users(place: Place, consensus_key: str) -> dict[str, str]:
+    facts = orjson.loads((place.store.folder("consensus", consensus_key) / "facts.json").read_bytes())
+    return dict(facts["users"])
 
 
 def _suites(place: Place) -> Path | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -10,19 +12,16 @@ import pandas as pd
 
 from flows.place import Place
 from flows.stages import Progress, quiet
-from flows.stages.agreeing import classes
+from flows.stages.agreeing import classes, scheme, vocabulary
 from pipeline.store import code_digest, digest
-from pipeline.types import Corpus, Evidence, IntArray
+from pipeline.types import SUGGESTION_COLUMNS, Corpus, Evidence, FloatArray, IntArray, Words
 
 NEIGHBOURS = 15  # ten vote (see probabilities.py); the rest make up for copies of the row itself
 
 
 def evidence(place: Place, consensus_key: str, progress: Progress = quiet) -> str:
-    """Embeddings (cached by text), nearest neighbours, and out-of-sample probabilities."""
-    from pipeline.evidence.embeddings import embed
+    """Embeddings (cached by text), nearest neighbours, and what a model that did not see an answer says of it."""
     from pipeline.evidence.encoder import encoder_revision
-    from pipeline.evidence.neighbours import nearest
-    from pipeline.evidence.probabilities import out_of_sample
 
     model = place.project.model
     key = digest(
@@ -31,44 +30,98 @@ def evidence(place: Place, consensus_key: str, progress: Progress = quiet) -> st
 
     def write(folder: Path) -> None:
         tables = place.store.folder("consensus", consensus_key)
-        examples = pd.read_parquet(tables / "examples.parquet")
-        labels = _label_numbers(examples, pd.read_parquet(tables / "consensus.parquet"), classes(tables))
-        vectors = embed(
-            place.store, model.name, examples["text"].tolist(), max_length=model.max_length, progress=progress
-        )
-        neighbours, similarities = nearest(vectors, NEIGHBOURS)
-        groups = examples["group"].astype("int64").to_numpy()
-        size = len(classes(tables)) if place.task.FROM_TEXT else 0
-        probabilities = (
-            out_of_sample(vectors, labels, groups, neighbours, similarities, size)
-            if size
-            else np.zeros((len(examples), 0), np.float32)
-        )
-        np.savez(
-            folder / "evidence.npz",
-            embeddings=vectors,
-            probabilities=probabilities,
-            neighbours=neighbours,
-            similarities=similarities,
-        )
+        for name, arrays in _arrays(place, tables, progress).items():
+            np.savez(folder / f"{name}.npz", **arrays)
+        signals = _signals(place, tables, progress)
+        if signals is not None:
+            signals.to_parquet(folder / "signals.parquet", index=False)
 
     place.store.publish("evidence", key, write)
     return key
 
 
-def _label_numbers(examples: pd.DataFrame, answers: pd.DataFrame, labels: tuple[str, ...]) -> IntArray:
-    numbers = {orjson.dumps(label).decode(): number for number, label in enumerate(labels)}
-    joined = examples[["example_id"]].merge(answers, on="example_id", how="left")["answer"]
-    found: IntArray = joined.map(numbers).fillna(-1).astype("int64").to_numpy()
+def _arrays(place: Place, tables: Path, progress: Progress) -> dict[str, dict[str, Any]]:
+    """File → its arrays."""
+    from pipeline.evidence.neighbours import nearest
+    from pipeline.evidence.words import word_evidence
+
+    examples = pd.read_parquet(tables / "examples.parquet")
+    texts, groups = examples["text"].tolist(), examples["group"].astype("int64").to_numpy()
+    vectors = _embed(place, texts, progress)
+    neighbours, similarities = nearest(vectors, NEIGHBOURS)
+    answers = _answers(tables, examples)
+    probabilities = _probabilities(place, tables, answers, vectors, groups, neighbours, similarities, texts)
+    base = {"embeddings": vectors, "probabilities": probabilities, "neighbours": neighbours, "similarities": similarities}
+    found: dict[str, dict[str, Any]] = {"evidence": base}
+    if place.task.EVIDENCE == "words":
+        model = place.project.model
+        labels = vocabulary(tables)
+        words = word_evidence(
+            place.store, model.name, texts, answers, groups, labels, max_length=model.max_length,
+            seed=place.project.seed, progress=progress,
+        )  # fmt: skip
+        if words is not None:
+            found["words"] = vars(words)
+    if place.task.EVIDENCE == "written":
+        found["written"] = {"vectors": _embed(place, _written(place, answers), progress)}
     return found
+
+
+def _embed(place: Place, texts: list[str], progress: Progress) -> FloatArray:
+    from pipeline.evidence.embeddings import embed
+
+    model = place.project.model
+    return embed(place.store, model.name, texts, max_length=model.max_length, progress=progress)
+
+
+def _answers(tables: Path, examples: pd.DataFrame) -> list[Any]:
+    """The consensus of each example, None where there is none."""
+    given = pd.read_parquet(tables / "consensus.parquet", columns=["example_id", "answer"])
+    known = {example: orjson.loads(answer) for example, answer in zip(given["example_id"], given["answer"], strict=True)}
+    return [known.get(example) for example in examples["example_id"]]
+
+
+def _written(place: Place, answers: list[Any]) -> list[str]:
+    return ["" if answer is None else str(place.task.written(answer)) for answer in answers]
+
+
+def _probabilities(
+    place: Place, tables: Path, answers: list[Any], vectors: FloatArray, groups: IntArray, neighbours: IntArray,
+    similarities: FloatArray, texts: list[str],
+) -> FloatArray:  # fmt: skip
+    """(n, K); K is 0 where no model can say anything about labels."""
+    from pipeline.evidence.multi_label import out_of_sample_sets
+    from pipeline.evidence.probabilities import out_of_sample
+
+    labels = vocabulary(tables)
+    if place.task.EVIDENCE == "classes":
+        numbers = {label: number for number, label in enumerate(labels)}
+        given = np.array([-1 if answer is None else numbers.get(answer, -1) for answer in answers], np.int64)
+        return out_of_sample(vectors, given, groups, neighbours, similarities, len(labels), texts)
+    if place.task.EVIDENCE == "sets":
+        known = np.array([answer is not None for answer in answers])
+        sets = np.array([[label in (answer or ()) for label in labels] for answer in answers], bool)
+        return out_of_sample_sets(
+            vectors, sets.reshape(len(answers), len(labels)), known, groups, neighbours, similarities, texts
+        )
+    return np.zeros((len(answers), 0), np.float32)
+
+
+def _signals(place: Place, tables: Path, progress: Progress) -> pd.DataFrame | None:
+    from pipeline.evidence.signals import signals
+
+    if place.task.EVIDENCE != "written":
+        return None
+    examples = pd.read_parquet(tables / "examples.parquet")
+    written = _written(place, _answers(tables, examples))
+    return signals(place.store, examples["text"].tolist(), written, progress=progress)
 
 
 def corpus(place: Place, consensus_key: str, evidence_key: str) -> Corpus:
     """What the checks are asked about."""
     tables = place.store.folder("consensus", consensus_key)
-    with np.load(place.store.folder("evidence", evidence_key) / "evidence.npz", allow_pickle=False) as arrays:
-        found = Evidence(**{name: arrays[name] for name in arrays.files})
     annotations = pd.read_parquet(tables / "annotations.parquet")
+    facts = orjson.loads((tables / "facts.json").read_bytes())
     return Corpus(
         examples=pd.read_parquet(tables / "examples.parquet"),
         annotations=annotations[(annotations["answer"] != "") & ~annotations["cancelled"]].reset_index(drop=True),
@@ -76,6 +129,63 @@ def corpus(place: Place, consensus_key: str, evidence_key: str) -> Corpus:
         annotators=pd.read_parquet(tables / "annotators.parquet"),
         labels=classes(tables),
         slices=place.slices,
-        evidence=found,
+        evidence=_read(place.store.folder("evidence", evidence_key)),
         seed=place.project.seed,
+        task=place.template.task,
+        scheme=scheme(tables),
+        vocabulary=vocabulary(tables),
+        people=people(place, facts["users"]),
+        suggestions=suggestions(place),
+        left={int(example): side for example, side in facts["left"].items()},
     )
+
+
+def _read(folder: Path) -> Evidence:
+    def load(name: str) -> dict[str, Any] | None:
+        file = folder / f"{name}.npz"
+        if not file.is_file():
+            return None
+        with np.load(file, allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+
+    base, words, written = load("evidence") or {}, load("words"), load("written")
+    file = folder / "signals.parquet"
+    return Evidence(
+        **base,
+        words=Words(**words) if words else None,
+        written=written["vectors"] if written else None,
+        signals=pd.read_parquet(file) if file.is_file() else None,
+    )
+
+
+def people(place: Place, users: Mapping[str, str]) -> pd.DataFrame:
+    """What project.yaml's `annotators` file says about people: annotator (the id), then a column per attribute, as text.
+    users: id → address or name; the file may name people either way."""
+    from flows.tables import read_rows
+    from pipeline.errors import SourceError
+
+    if place.project.annotators is None:
+        return pd.DataFrame({"annotator": pd.Series(dtype="str")})
+    file = place.folder / place.project.annotators
+    table = pd.DataFrame(read_rows(file)).astype("str")
+    if "annotator" not in table.columns:
+        raise SourceError(f"{file} has no column `annotator` with the ids or addresses of people; it has {', '.join(table)}.")
+    table["annotator"] = table["annotator"].replace({name: key for key, name in users.items()})
+    if table["annotator"].duplicated().any():
+        twice = table.loc[table["annotator"].duplicated(), "annotator"].iloc[0]
+        raise SourceError(f"{file} names the annotator {twice!r} twice.")
+    return table.sort_values("annotator", ignore_index=True)
+
+
+def suggestions(place: Place) -> pd.DataFrame:
+    """What was shown to annotators, or held back from them, before they answered: SUGGESTION_COLUMNS, the newest of each."""
+    from flows.stages.predicting import LOG
+
+    entries = [place.store.read(entry) for entry in place.store.entries(LOG)]
+    rows = {
+        row["task"]: (row["task"], row["answer"], row["held_back"], entry["pushed_at"])
+        for entry in entries
+        for row in entry["rows"]
+    }
+    table = pd.DataFrame(list(rows.values()), columns=list(SUGGESTION_COLUMNS))
+    return table.sort_values("example_id", ignore_index=True)

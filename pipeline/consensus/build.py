@@ -66,8 +66,14 @@ def build(
     gold = dict(zip(truth["example_id"].tolist(), truth["answer"].tolist(), strict=True))
     decided = {"ground_truth": gold, "review": reviewed or {}}
     if not labels:
+        answers = latest_answers(annotations)
         alike = similarity or (lambda a, b: float(a == b))
-        return _of_whole_answers(annotations, users or {}, seed, decided, truth, alike, alternatives)
+        table, people_table, facts = whole.build(
+            answers, examples, alike, slices=slices, users=users or {}, alternatives=alternatives, seed=seed
+        )
+        _put_decided(table, decided)
+        facts["consensus"] |= {"ties": int(table["tie"].sum()), **_decided_counts(table)}
+        return Consensus(table, with_gold(people_table, answers, truth), facts)
     answers = latest_answers(annotations)
     votes, ids, people = as_votes(answers, labels)
     chosen, why = choose(votes) if method == "auto" else (method, "Set in project.yaml.")
@@ -88,33 +94,6 @@ def build(
     own = against_truth(posterior.own, answers, truth, labels)
     people_table = _annotator_table(votes, people, Posterior(posterior.probabilities, own), users or {})
     return Consensus(table, with_gold(people_table, answers, truth), facts)
-
-
-def _of_whole_answers(
-    annotations: pd.DataFrame,
-    users: dict[str, str],
-    seed: int,
-    decided: Mapping[str, Mapping[int, str]],
-    truth: pd.DataFrame,
-    similarity: whole.Similarity,
-    alternatives: bool,
-) -> Consensus:
-    """Where an answer is not one of a few labels, see `whole`."""
-    answers = latest_answers(annotations)
-    table = whole.medoids(answers, similarity, alternatives=alternatives, seed=seed)
-    _put_decided(table, decided)
-    why = "Of several answers the one that is most like the others."
-    facts = {
-        "agreement": whole.agreement(answers, similarity),
-        "consensus": {
-            "method": whole.METHOD,
-            "why": why,
-            "ties": int(table["tie"].sum()),
-            **_decided_counts(table),
-            "alternatives": [],
-        },
-    }
-    return Consensus(table, with_gold(whole.annotators(answers, users), answers, truth), facts)
 
 
 def _put_decided(table: pd.DataFrame, decided: Mapping[str, Mapping[int, str]]) -> None:

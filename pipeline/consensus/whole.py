@@ -22,6 +22,27 @@ CLOSE = 1e-9  # two answers are as good as each other if their likeness to the r
 Similarity = Callable[[Any, Any], float]
 
 
+def build(
+    answers: pd.DataFrame,
+    examples: pd.DataFrame,
+    similarity: Similarity,
+    *,
+    slices: tuple[str, ...],
+    users: dict[str, str],
+    alternatives: bool,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """(CONSENSUS_COLUMNS, ANNOTATOR_COLUMNS, facts `agreement` and `consensus`) from one answer per annotator and example
+    (example_id, annotator, answer as JSON)."""
+    table = medoids(answers, similarity, alternatives=alternatives, seed=seed)
+    why = "Of several answers the one that is most like the others."
+    facts = {
+        "agreement": agreement(answers, similarity),
+        "consensus": {"method": METHOD, "why": why, "alternatives": []},
+    }
+    return table, annotators(answers, users), facts
+
+
 def medoids(answers: pd.DataFrame, similarity: Similarity, *, alternatives: bool, seed: int) -> pd.DataFrame:
     """CONSENSUS_COLUMNS from one row per annotator and example (example_id, annotator, answer as JSON).
 

@@ -9,6 +9,8 @@ A group holds what must not vouch for each other: copies and near-copies of one 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +30,7 @@ def out_of_sample(
     neighbours: IntArray,
     similarities: FloatArray,
     classes: int,
+    texts: Sequence[str] = (),
 ) -> FloatArray:
     """(n, K) probabilities in [0, 1], rows summing to 1.
 

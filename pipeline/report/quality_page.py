@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.report import measured
+from pipeline.report import bias_section, measured
 from pipeline.report.charts import stacked
 from pipeline.report.folder import LISTED, QUEUE, Run, cards, load
 from pipeline.report.headline import actions, blocked, key_numbers, sentence
@@ -54,6 +54,7 @@ def _page(run: Run) -> dict[str, Any]:
         "agreement_charts": measured.agreement(run.summary["agreement"]),
         "pairs": measured.pairs(run.summary["agreement"]["pairs"], run.names),
         "people": measured.people(run),
+        "bias": bias_section.section(run),
         "duplicates": [_duplicates(item) for item in run.summary["checks"] if item["check"] in DUPLICATES],
         "leakage": [item for item in run.summary["checks"] if item["check"] == "leakage"],
         "split_bars": {name: _bar(counts) for name, counts in run.summary["splits"].items()},

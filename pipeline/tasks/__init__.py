@@ -7,12 +7,14 @@ A task type is a module with
     PARTIAL                                True if one unreadable entry of a result leaves the rest of the answer standing
     classes(scheme) -> tuple[str, ...]     the labels, if an answer is exactly one of them; else ()
     ALTERNATIVES                           True if different answers can all be right (written ones), False if one must be wrong
-    FROM_TEXT                              True if the answer follows from the example's text, so that a model can doubt it
+    EVIDENCE                               how a model can doubt an answer: "classes" one of K labels, "sets" a set of labels,
+                                           "words" the words inside spans, "written" what somebody wrote; "" if it cannot
     similarity(a, b, scheme) -> float      of two answers, in [0, 1], symmetrical; 1 for equal ones
     mentions(answer) -> list[str]          the labels that an answer gives; [] where answers hold no labels
     parse(items, scheme, record) -> answer None for an empty answer; ValueError with one clause if it cannot be read.
                                            `items` are those of the answer's controls that could be read, `record` is the raw task
     text(data, scheme) -> str              what the annotator saw; KeyError if the task lacks it, ValueError if it is not text
+    written(answer) -> str                 only where EVIDENCE is "written": what the annotator wrote, without what the task said
     to_result(answer, scheme, record)      Label Studio's `result` for an answer, such that parse gives the answer again
 
 and is found by listing this folder. An answer is JSON-able, and equal answers are equal as JSON with sorted keys.

@@ -16,7 +16,7 @@ TAGS = ("TextArea", "Chat")
 SEVERAL = False
 PARTIAL = False
 ALTERNATIVES = True
-FROM_TEXT = True
+EVIDENCE = "written"
 
 Message = dict[str, str]
 
@@ -32,6 +32,11 @@ def similarity(a: Sequence[Message], b: Sequence[Message], scheme: Scheme) -> fl
 
 def mentions(answer: Sequence[Message]) -> list[str]:
     return []
+
+
+def written(answer: Sequence[Message]) -> str:
+    """The last message: the assistant's."""
+    return answer[-1]["content"] if answer else ""
 
 
 def parse(items: Sequence[Item], scheme: Scheme, record: Mapping[str, Any]) -> list[Message] | None:

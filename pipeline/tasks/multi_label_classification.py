@@ -14,7 +14,7 @@ TAGS = ("Choices", "Taxonomy")
 SEVERAL = False
 PARTIAL = False
 ALTERNATIVES = False
-FROM_TEXT = True
+EVIDENCE = "sets"
 
 
 def classes(scheme: Scheme) -> tuple[str, ...]:

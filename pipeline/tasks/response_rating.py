@@ -13,7 +13,7 @@ TAGS = ("Rating", "Number")
 SEVERAL = True
 PARTIAL = False
 ALTERNATIVES = False
-FROM_TEXT = True
+EVIDENCE = ""
 
 Ratings = dict[str, int | float]
 

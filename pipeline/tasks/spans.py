@@ -18,7 +18,7 @@ TAGS = ("Labels", "HyperTextLabels", "ParagraphLabels")
 SEVERAL = False
 PARTIAL = True
 ALTERNATIVES = False
-FROM_TEXT = True
+EVIDENCE = "words"
 
 
 def classes(scheme: Scheme) -> tuple[str, ...]:

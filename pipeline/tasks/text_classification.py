@@ -12,7 +12,7 @@ TAGS = ("Choices",)
 SEVERAL = False
 PARTIAL = False
 ALTERNATIVES = False
-FROM_TEXT = True
+EVIDENCE = "classes"
 
 
 def classes(scheme: Scheme) -> tuple[str, ...]:

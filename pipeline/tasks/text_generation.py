@@ -12,7 +12,7 @@ TAGS = ("TextArea",)
 SEVERAL = False
 PARTIAL = False
 ALTERNATIVES = True
-FROM_TEXT = True
+EVIDENCE = "written"
 
 
 def classes(scheme: Scheme) -> tuple[str, ...]:
@@ -25,6 +25,10 @@ def similarity(a: str, b: str, scheme: Scheme) -> float:
 
 def mentions(answer: str) -> list[str]:
     return []
+
+
+def written(answer: str) -> str:
+    return answer
 
 
 def parse(items: Sequence[Item], scheme: Scheme, record: Mapping[str, Any]) -> str | None:
