@@ -27,7 +27,11 @@ ANNOTATION_COLUMNS = (
     "cancelled",
     "imported",  # brought in from elsewhere: an import, or an annotator's own queue
 )
-CONSENSUS_COLUMNS = ("example_id", "answer", "confidence", "annotations", "tie", "method")
+# distribution: JSON {label: probability}, how careful annotators answer here, "" for a single answer and answers taken as a
+# whole. ambiguous: they split by more than the annotators' errors explain.
+CONSENSUS_COLUMNS = (
+    "example_id", "answer", "confidence", "annotations", "tie", "method", "distribution", "ambiguous",
+)  # fmt: skip
 ANNOTATOR_COLUMNS = (
     "annotator", "name", "annotations", "quality", "quality_low", "quality_high", "gold", "gold_accuracy",
 )  # fmt: skip

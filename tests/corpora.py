@@ -74,7 +74,8 @@ def corpus(
     from pipeline.consensus.build import build
 
     annotators = pd.DataFrame(columns=list(ANNOTATOR_COLUMNS))
-    empty = pd.DataFrame(columns=list(CONSENSUS_COLUMNS)).astype({"example_id": "int64", "confidence": "float64"})
+    empty = pd.DataFrame(columns=list(CONSENSUS_COLUMNS))
+    empty = empty.astype({"example_id": "int64", "confidence": "float64", "ambiguous": "bool"})
     if len(annotations) and consensus is None:
         built = build(annotations, examples, labels=tuple(labels), seed=seed)
         empty, annotators = built.consensus, built.annotators
@@ -173,6 +174,8 @@ def consensus_table(labels: Sequence[str], confidence: Sequence[float] | float =
             "annotations": 3,
             "tie": False,
             "method": "majority",
+            "distribution": "",
+            "ambiguous": False,
         }
     )
 

@@ -73,6 +73,8 @@ def build(
                 "annotations": min(3, len(people)),
                 "tie": False,
                 "method": "dawid_skene",
+                "distribution": "",
+                "ambiguous": False,
             }
         )[list(CONSENSUS_COLUMNS)]
         if people

@@ -127,6 +127,8 @@ def _consensus_table(
             "annotations": size,
             "tie": tie,
             "method": method,
+            "distribution": "",
+            "ambiguous": False,
         }
     )
     _put_decided(table, decided)

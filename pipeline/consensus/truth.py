@@ -23,10 +23,10 @@ def truths(annotations: pd.DataFrame) -> pd.DataFrame:
 
 
 def put(table: pd.DataFrame, decided: Mapping[int, str], method: str) -> None:
-    """Write decided answers (example id → JSON) into a consensus table, in place."""
+    """Write decided answers (example id → JSON) into a consensus table, in place: what is decided is not ambiguous any more."""
     marked = table["example_id"].isin(list(decided))
     table.loc[marked, "answer"] = table.loc[marked, "example_id"].map(decided)
-    table.loc[marked, ["confidence", "tie", "method"]] = [1.0, False, method]
+    table.loc[marked, ["confidence", "tie", "method", "distribution", "ambiguous"]] = [1.0, False, method, "", False]
 
 
 def judged(answers: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:

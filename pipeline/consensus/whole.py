@@ -54,7 +54,7 @@ def medoids(answers: pd.DataFrame, similarity: Similarity, *, alternatives: bool
         for example, given in answers.groupby("example_id", sort=True)["answer"]
     ]
     table = pd.DataFrame(rows, columns=list(CONSENSUS_COLUMNS))
-    return table.astype({"confidence": "float64", "tie": "bool", "annotations": "int64"})
+    return table.astype({"confidence": "float64", "tie": "bool", "annotations": "int64", "ambiguous": "bool"})
 
 
 def _medoid(
@@ -62,11 +62,11 @@ def _medoid(
 ) -> tuple[Any, ...]:
     alike = _matrix(given, similarity)
     if len(given) == 1:
-        return example, given[0], np.nan, 1, False, METHOD
+        return example, given[0], np.nan, 1, False, METHOD, "", False
     mean = (alike.sum(1) - 1) / (len(given) - 1)
     best = sorted({given[row] for row in np.flatnonzero(mean >= mean.max() - CLOSE)})
     chosen = best[np.random.default_rng([seed, example]).integers(len(best))]
-    return example, chosen, float(mean.max()), len(given), len(best) > 1 and not alternatives, METHOD
+    return example, chosen, float(mean.max()), len(given), len(best) > 1 and not alternatives, METHOD, "", False
 
 
 def _matrix(given: list[str], similarity: Similarity) -> Any:
