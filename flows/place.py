@@ -76,10 +76,10 @@ def open_place(folder: Path | str) -> Place:
 def open_project(folder: Path, project: Project, given_config: str | None = None) -> Place:
     """The same for settings that are not in a file yet."""
     from pipeline.policy import actions
-    from validators.check import all_checks, settings_for
+    from validators.check import settings_for, subjects
 
     settings_for(project.checks, str(folder / config.FILE))
-    actions(project.policy, list(all_checks()))
+    actions(project.policy, subjects())
     chosen = template(project.template)
     return Place(folder, project, Store(folder / project.store), chosen, task_type(chosen.task), given_config)
 

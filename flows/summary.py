@@ -6,7 +6,7 @@ import datetime
 import importlib.metadata
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from pipeline import removal
+from pipeline.policy import blocking
 from pipeline.reading.entries import choice_labels
 from pipeline.statistics import wilson
 from pipeline.tasks import task_type
@@ -178,7 +180,7 @@ def _by_check(verdicts: pd.DataFrame) -> dict[str, dict[str, int]]:
     table: dict[str, dict[str, int]] = {}
     for reasons in verdicts["reasons"]:
         for check, action in {(item["check"], item["action"]) for item in orjson.loads(reasons)}:
-            counts = table.setdefault(check, {"relabel": 0, "drop": 0, "note": 0})
+            counts = table.setdefault(check, dict.fromkeys(("relabel", "block", "drop", "fix", "note"), 0))
             counts[action] += 1
     return dict(sorted(table.items()))
 
@@ -208,16 +210,33 @@ def _splits(joined: pd.DataFrame) -> dict[str, dict[str, int]]:
     }
 
 
-def gate_tables(run: Run, verdicts: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """What the gate's suites look at: the examples as they would go into a version, and one row of numbers."""
+def with_removal(run: Run, verdicts: pd.DataFrame, slices: tuple[str, ...]) -> Run:
+    """The run with one more question asked, for which the verdicts are needed: does what is removed hit a group harder?"""
+    known = [item["check"] for item in run.outcomes]
+    table, facts = removal.disparate(run.examples.merge(verdicts, on="example_id"), slices)
+    status, reason = ("flagged" if bool(table["flagged"].any()) else "passed"), ""
+    if not len(table):
+        status = "skipped"
+        reason = f"No slice has two groups of at least {removal.MIN_N} examples." if slices else "The project defines no slices."
+    outcome = {
+        "check": removal.NAME, "question": removal.QUESTION, "status": status, "reason": reason, "judged": len(table),
+        "flagged": int(table["flagged"].sum()), "seconds": 0.0, "settings": {}, "facts": facts,
+    }  # fmt: skip
+    assert removal.NAME not in known
+    findings = pd.concat([run.findings, table], ignore_index=True) if len(table) else run.findings
+    return replace(run, findings=findings, outcomes=[*run.outcomes, outcome])
+
+
+def gate_tables(run: Run, verdicts: pd.DataFrame, action: Mapping[str, str]) -> dict[str, pd.DataFrame]:
+    """What the gate's suites look at: the examples as they would go into a version, the annotations, and one row of numbers."""
     examples = run.examples.merge(run.consensus[["example_id", "answer"]], on="example_id").merge(
         verdicts, on="example_id"
     )
     examples["label"] = [orjson.loads(answer) for answer in examples["answer"]] if run.labels else ANY
-    return {"examples": examples, "findings": _numbers(run, examples)}
+    return {"examples": examples, "findings": _numbers(run, examples, action)}
 
 
-def _numbers(run: Run, examples: pd.DataFrame) -> pd.DataFrame:
+def _numbers(run: Run, examples: pd.DataFrame, action: Mapping[str, str]) -> pd.DataFrame:
     kept = examples["verdict"] == "keep"
     test = examples["split"] == "test"
     size = max(len(examples), 1)
@@ -234,6 +253,7 @@ def _numbers(run: Run, examples: pd.DataFrame) -> pd.DataFrame:
         "dropped_share": (examples["verdict"] == "drop").sum() / size,
         "relabel_share": (examples["verdict"] == "relabel").sum() / size,
         "agreement": overall["value"] if overall else np.nan,
+        "blocking_findings": blocking(examples, run.findings, action),
         "crashed_checks": sum(item["status"] == "crashed" for item in run.outcomes),
         "leaked_examples": _leaks(examples, kept, test),
         "personal_data_kept": int((kept & names.isin(ids.get("privacy", set()))).sum()),

@@ -20,7 +20,7 @@ from pipeline.types import RESERVED
 FILE = "project.yaml"
 SCHEMA = "project.schema.json"
 Share = Annotated[float, Field(ge=0, le=1)]
-Action = Literal["ignore", "note", "relabel", "drop"]
+Action = Literal["ignore", "note", "fix", "relabel", "block", "drop"]
 
 
 class Section(BaseModel):

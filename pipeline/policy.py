@@ -1,7 +1,9 @@
 """Findings → one verdict per example. Checks say, the policy decides; every verdict keeps all its reasons.
 
-Actions: `ignore` (not even a reason), `note` (a reason, the example stays), `relabel` (an annotator must look; out of the
-version until then), `drop` (out of the version, kept beside it with its reason). The strongest action wins.
+Actions: `ignore` (not even a reason), `note` (a reason, the example stays), `fix` (mended without a person, and recorded: see
+FIXABLE), `relabel` (an annotator must look; out of the version until then), `block` (the same, and the gate stays closed as
+long as the finding stands), `drop` (out of the version, kept beside it with its reason). The strongest action wins. What is
+said of an annotator, a slice or the corpus can be ignored, noted or block; no example is removed for it.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ import pandas as pd
 from pipeline.errors import ConfigError, unknown
 from pipeline.types import VERDICT_COLUMNS
 
-STRENGTH = {"ignore": 0, "note": 1, "relabel": 2, "drop": 3}
+STRENGTH = {"ignore": 0, "note": 1, "fix": 2, "relabel": 3, "block": 4, "drop": 5}
+ASKING = ("relabel", "block")  # a person must look
+# What can be mended without judgement, and the verdict then: all copies but one are set aside, blanks are set straight.
+FIXABLE = {"exact_duplicates": "drop", "whitespace": "keep"}
 
 # What only a human can know goes to a human; what harms however it is labelled is set aside. A check that is not named
 # here is noted: a new check informs before it acts. Near-duplicates are noted, too: they never straddle two splits, and
@@ -31,11 +36,19 @@ REVIEW = "review"  # the name under which a verdict's reasons record that somebo
 TIE = "relabel"  # annotators split evenly: nobody knows the answer yet
 
 
-def actions(configured: Mapping[str, str], known: Mapping[str, Any] | list[str]) -> dict[str, str]:
-    """Check name → action for every known check. ConfigError for a name that is none of them."""
-    for name in configured:
+def actions(configured: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:
+    """Check name → action for every known check. known: check → the subject of its findings. ConfigError for a name that is
+    none of them, or an action that the check's findings cannot lead to."""
+    for name, action in configured.items():
         if name not in known:
             raise ConfigError(f"project.yaml: policy: {unknown('check', name, known)}")
+        if action == "fix" and name not in FIXABLE:
+            raise ConfigError(f"project.yaml: policy.{name}: only {', '.join(FIXABLE)} can be fixed without a person.")
+        if known[name] != "example" and action not in ("ignore", "note", "block"):
+            raise ConfigError(
+                f"project.yaml: policy.{name}: its findings are about {_plural(known[name])}, not examples, so that they can "
+                f"be ignored, noted or block the gate, but not lead to {action}."
+            )
     return {name: configured.get(name, DEFAULTS.get(name, "note")) for name in sorted(known)}
 
 
@@ -86,6 +99,20 @@ def _review(
     return settled
 
 
+def _plural(subject: str) -> str:
+    return {"annotator": "annotators", "slice": "groups of examples", "corpus": "the corpus"}[subject]
+
+
+def blocking(verdicts: pd.DataFrame, findings: pd.DataFrame, action: Mapping[str, str]) -> int:
+    """How many findings keep the gate closed: of checks whose action is `block`, those about examples that nobody has settled
+    yet, and all about annotators, slices or the corpus."""
+    of_examples = sum(
+        item["action"] == "block" for reasons in verdicts["reasons"] for item in orjson.loads(reasons)
+    )
+    others = findings[findings["flagged"] & (findings["subject"] != "example")]
+    return int(of_examples + sum(action.get(check) == "block" for check in others["check"]))
+
+
 def urgency(reasons: list[dict[str, Any]]) -> float:
     """How doubtful an example is, in [0, 1]: the worst severity among the reasons for its verdict. What was only noted does
     not make it more urgent."""
@@ -106,5 +133,7 @@ def _reason(check: str, action: str, severity: float, reason: str, suggestion: s
 def _verdict(example: int, reasons: list[dict[str, Any]]) -> tuple[int, str, str]:
     ordered = sorted(reasons, key=lambda item: (-STRENGTH[item["action"]], -item["severity"], item["check"]))
     strongest = ordered[0]["action"] if ordered else "note"
-    verdict = strongest if strongest in ("relabel", "drop") else "keep"
+    verdict = {"relabel": "relabel", "block": "relabel", "drop": "drop"}.get(strongest, "keep")
+    if any(item["action"] == "fix" and FIXABLE[item["check"]] == "drop" for item in ordered):
+        verdict = "drop"
     return example, verdict, orjson.dumps(ordered).decode()

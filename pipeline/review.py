@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from pipeline.policy import ASKING
 from pipeline.types import IntArray
 
 QUEUE_COLUMNS = (
@@ -47,7 +48,7 @@ def queue(
     weights = rarity(rows["answer"])
     table = []
     for row in rows[rows["verdict"] == "relabel"].to_dict("records"):
-        asking = [item for item in orjson.loads(row["reasons"]) if item["action"] == "relabel"]
+        asking = [item for item in orjson.loads(row["reasons"]) if item["action"] in ASKING]
         chances = [probability(item, row["confidence"], (found or {}).get(item["check"], (0, 0))) for item in asking]
         best = int(np.argmax(chances))
         suggestion = next((item["suggestion"] for item in asking if item["suggestion"]), "")

@@ -36,7 +36,7 @@ def good() -> dict[str, pd.DataFrame]:
     )
     numbers = {
         "examples": n, "kept": 90, "kept_share": 0.9, "dropped_share": 0.05, "relabel_share": 0.05, "agreement": 0.7,
-        "crashed_checks": 0, "leaked_examples": 0, "personal_data_kept": 0, "estimated_label_error_share": 0.05,
+        "crashed_checks": 0, "blocking_findings": 0, "leaked_examples": 0, "personal_data_kept": 0, "estimated_label_error_share": 0.05,
         "smallest_class_kept": 30, "test_examples": 30, "quarantined_share": 0.0,
     }  # fmt: skip
     return {"examples": examples, "findings": pd.DataFrame([numbers])}

@@ -123,6 +123,11 @@ def all_checks() -> dict[str, Check]:
     return dict(sorted(found.items()))
 
 
+def subjects() -> dict[str, str]:
+    """Check name → what its findings are about: what the policy needs to know of it."""
+    return {name: item.subject for name, item in all_checks().items()}
+
+
 def settings_for(
     configured: Mapping[str, Mapping[str, Any] | bool], where: str = "project.yaml"
 ) -> dict[str, dict[str, Any]]:

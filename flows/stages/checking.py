@@ -17,7 +17,9 @@ from pipeline.errors import GateClosed, Missing
 from pipeline.store import code_digest, digest, replace_file, write_json
 
 CODE = ("validators", "pipeline/consensus", "pipeline/evidence", "pipeline/tasks", "pipeline/statistics.py")
-DECIDING = ("validators", "pipeline/policy.py", "pipeline/report", "flows/summary.py")
+DECIDING = (
+    "validators", "pipeline/policy.py", "pipeline/fixes.py", "pipeline/removal.py", "pipeline/report", "flows/summary.py",
+)  # fmt: skip
 CHECK_LOG = "check-log"
 OUTPUTS = ("report.html", "report.json", "summary.json")
 
@@ -46,9 +48,9 @@ def check(
 def decide(place: Place, consensus_key: str, evidence_key: str, findings_key: str) -> str:
     """Verdicts, gate, tables and the quality report: the check run, by whose id a version is released."""
     from pipeline import policy
-    from validators.check import all_checks
+    from validators.check import subjects
 
-    action = policy.actions(place.project.policy, list(all_checks()))
+    action = policy.actions(place.project.policy, subjects())
     suites = _suites(place)
     planted = _planted(place)
     suite_text = [file.read_text() for file in sorted(suites.glob("*.yaml"))] if suites else []
@@ -81,6 +83,7 @@ def _write_check(
 ) -> dict[str, Any]:
     import pandas as pd
 
+    from pipeline import fixes
     from pipeline.policy import decide as verdicts_of
     from pipeline.report import quality
     from validators.gate import evaluate_gate
@@ -89,12 +92,16 @@ def _write_check(
     for file in tables.glob("*.parquet"):
         shutil.copyfile(file, folder / file.name)
     found = place.store.folder("findings", findings_key)
-    shutil.copyfile(found / "findings.parquet", folder / "findings.parquet")
     run = summary.load(tables, found)
     looked = pd.read_parquet(folder / "reviewed.parquet")
     verdicts = verdicts_of(run.examples, run.consensus, run.findings, action, looked)
     verdicts.to_parquet(folder / "verdicts.parquet", index=False)
-    gate = evaluate_gate(summary.gate_tables(run, verdicts), suites=suites, parameters={"labels": run.labels or [summary.ANY]})
+    fixes.apply(run.examples, verdicts).to_parquet(folder / "examples.parquet", index=False)
+    run = summary.with_removal(run, verdicts, place.slices)
+    run.findings.to_parquet(folder / "findings.parquet", index=False)
+    gate = evaluate_gate(
+        summary.gate_tables(run, verdicts, action), suites=suites, parameters={"labels": run.labels or [summary.ANY]}
+    )
     body = summary.build(
         run, verdicts, gate, check_id=key, action=action, planted=planted, slices=place.slices,
         project={
