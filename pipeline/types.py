@@ -155,6 +155,7 @@ class Evidence:
     words: where an answer is spans; written: (n, d) embeddings of what the annotators wrote, zero rows where nothing;
     signals: one row per example, what a small language model says of what was written (see `pipeline/evidence/signals.py`).
         Each is None where answers are of another kind.
+    templates: (m, d) embeddings of the sentences of `pipeline/bias/counterfactual.py`, where answers are one of a few labels.
     """
 
     embeddings: FloatArray
@@ -164,6 +165,7 @@ class Evidence:
     words: Words | None = None
     written: FloatArray | None = None
     signals: pd.DataFrame | None = None
+    templates: FloatArray | None = None
 
 
 @dataclass(frozen=True)

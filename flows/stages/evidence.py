@@ -24,9 +24,8 @@ def evidence(place: Place, consensus_key: str, progress: Progress = quiet) -> st
     from pipeline.evidence.encoder import encoder_revision
 
     model = place.project.model
-    key = digest(
-        "evidence", consensus_key, encoder_revision(model.name), model.max_length, code_digest("pipeline/evidence")
-    )
+    code = code_digest("pipeline/evidence", "pipeline/bias/counterfactual.py", "pipeline/bias/identity_terms.yaml")
+    key = digest("evidence", consensus_key, encoder_revision(model.name), model.max_length, code)
 
     def write(folder: Path) -> None:
         tables = place.store.folder("consensus", consensus_key)
@@ -42,6 +41,7 @@ def evidence(place: Place, consensus_key: str, progress: Progress = quiet) -> st
 
 def _arrays(place: Place, tables: Path, progress: Progress) -> dict[str, dict[str, Any]]:
     """File → its arrays."""
+    from pipeline.bias.counterfactual import texts as sentences_about_groups
     from pipeline.evidence.neighbours import nearest
     from pipeline.evidence.words import word_evidence
 
@@ -52,6 +52,8 @@ def _arrays(place: Place, tables: Path, progress: Progress) -> dict[str, dict[st
     answers = _answers(tables, examples)
     probabilities = _probabilities(place, tables, answers, vectors, groups, neighbours, similarities, texts)
     base = {"embeddings": vectors, "probabilities": probabilities, "neighbours": neighbours, "similarities": similarities}
+    if place.task.EVIDENCE == "classes":
+        base["templates"] = _embed(place, sentences_about_groups(), quiet)
     found: dict[str, dict[str, Any]] = {"evidence": base}
     if place.task.EVIDENCE == "words":
         model = place.project.model

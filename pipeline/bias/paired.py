@@ -95,8 +95,8 @@ def difference(example: Index, annotator: Index, values: Array, member: Mask, wi
 def _shared(example: Index, inside: Mask) -> Mask:
     """Answers to examples that both sides answered."""
     size = int(example.max(initial=-1)) + 1
-    count = np.stack([np.bincount(example[mask], minlength=size) for mask in (inside, ~inside)])
-    both: Mask = (count > 0).all(axis=0)[example]
+    a, b = (np.bincount(example[mask], minlength=size) > 0 for mask in (inside, ~inside))
+    both: Mask = (a & b)[example]
     return both
 
 
