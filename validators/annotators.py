@@ -1,118 +1,140 @@
-"""Whose answers differ from the others', and in what way?
+"""Whose answers differ from the others', in what way, and who needs a word?
 
-Five questions, each answered in pipeline/consensus/habits.py:
-
-- is agreement lower than the rest's?
-- is one label given where the others say another?
-- is a label given more often in one slice group than the others give it to the same examples?
-- is the pace far quicker than the others', with low agreement?
-- are there long runs of one answer that the others do not share?
+Each question is answered in a file of pipeline/consensus/habits; of these, labels only: agreement, confusions, bias by slice, runs.
+Any answers: likeness, speed, spam, drift, new habits, copying, suggestions followed, ground truth, use of scales.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
-from pipeline.consensus import habits
-from pipeline.consensus.build import latest_answers
-from pipeline.consensus.habits import Row
-from pipeline.types import Corpus
-from validators.check import Report, Skip, check, findings, require_classes
+import numpy as np
+import orjson
+import pandas as pd
 
-Said = tuple[float, str]  # how bad, in [0, 1], and the sentence
+from pipeline.consensus.build import latest_answers
+from pipeline.consensus.habits import agreement, copying, drift, following, gold, pace, scales, slices, spam, told
+from pipeline.consensus.habits.answers import Array, Row, answers_of
+from pipeline.consensus.habits.likeness import likeness
+from pipeline.consensus.habits.sheet import Sheet, Similarity, sheet_of
+from pipeline.consensus.truth import truths
+from pipeline.tasks import task_type
+from pipeline.types import Corpus
+from validators.check import Report, Skip, check, findings
+
 MOST_ROWS = 500  # rows of a table in the facts, worst first: no reader goes further, and summary.json stays small
+MOST_SAID = 4  # sentences about one person: who is told ten things hears none
+QUESTIONS = 10  # each gets its share of alpha: by Bonferroni the whole check keeps it
+THIRD_PARTIES = 3  # copying: with two, a couple that agrees against another could be either
+Said = Callable[[Row], told.Said | list[told.Said]]
+Part = tuple[str, list[Row], Said]
 
 
 @check("annotators", "Whose answers differ from the others', and how?", subject="annotator")
 def annotators(
     corpus: Corpus,
     *,
-    alpha: float = 0.01,  # after Holm: at most one run in a hundred names anybody for nothing
+    alpha: float = 0.01,  # over all questions and people, after Holm: at most one run in a hundred names anybody for nothing
     min_effect: float = 0.3,  # Cohen's h, between small (0.2) and medium (0.5): accuracy .95 against .87, .80 against .67
     min_confusion: float = 0.5,  # Cohen's h, medium: given .16 of the time against .02
     min_bias: float = 0.1,  # a matched difference of 10 points is to be examined: Dorans and Holland (1993)
+    min_gap: float = 0.1,  # ten points of similarity, of agreement lost, or of a scale: as for bias
+    min_share: float = 0.1,  # of unusual answers copied, of wrong suggestions followed
     quick: float = 0.5,  # less than half of the others' median time
+    narrow: float = 0.5,  # ratings that vary less than half as much as the others'
 ) -> Report:
-    """One row per annotator who shares examples with others. Severity is at least 0.5 if anything is flagged, by the worst
-    of it; else it is half the rate of disagreement. With two annotators a difference cannot be laid at one door: both
-    may be named."""
-    require_classes(corpus)
+    """One row per annotator who shares examples with others. Severity is at least 0.5 if anything is flagged, by the worst of
+    it; else it is half the rate of disagreement. What cannot be told, as with two annotators, is said in `not_told`."""
     table = latest_answers(corpus.annotations)
     if not table.duplicated("example_id").any():
         raise Skip("No example has answers of two annotators: nothing can be compared.")
-    answers = habits.answers_of(table, corpus.labels)
-    agreement = habits.agreement(answers, alpha=alpha, min_effect=min_effect)
-    confusions = habits.confusions(answers, alpha=alpha, min_effect=min_confusion)
-    bias = habits.bias(answers, corpus.examples, slices=corpus.slices, alpha=alpha, min_bias=min_bias)
-    speed = habits.speed(agreement, corpus.annotations, quick=quick)
-    runs = habits.runs(answers, corpus.annotations, alpha=alpha)
-    said = _said([(agreement, _agreement), (confusions, _confusion), (bias, _bias), (speed, _speed), (runs, _run)])
-    facts = {
-        "agreement": agreement,
-        "confusions": _worst(confusions, "rate"),
-        "bias": _worst(bias, "difference"),
-        "speed": speed,
-        "runs": runs,
-        "labels": _worst(habits.distribution(answers), "difference"),
-    }
-    return Report(findings(_row(row, said.get(row["annotator"], [])) for row in agreement), facts)
+    task = task_type(corpus.task)
+    alike = None if corpus.labels else _similarity(corpus, task)
+    sheet = sheet_of(table, corpus.annotations, alike)
+    level = alpha / QUESTIONS
+    if corpus.labels:
+        parts, score = _of_labels(corpus, table, level, min_effect, min_confusion, min_bias)
+    else:
+        rows = likeness(sheet, alpha=level, min_gap=min_gap, alternatives=task.ALTERNATIVES)
+        parts, score = [("agreement", rows, told.likeness)], sheet.own
+    people = parts[0][1]
+    truth = truths(corpus.annotations)
+    known = gold.gold(table, truth, alike, alpha=level, min_effect=min_effect, min_gap=min_gap)
+    parts += [
+        ("speed", pace.speed(people, corpus.annotations, quick=quick), told.speed),
+        ("spam", spam.spam(sheet, alpha=level), told.spam),
+        ("copying", copying.copying(sheet, alpha=level, min_share=min_share, third_parties=THIRD_PARTIES), told.copied),
+        ("suggestions", _followed(corpus, sheet, level, min_share), told.followed),
+        ("gold", known, told.gold),
+        ("scales", _scales(corpus, sheet, level, min_gap, narrow), told.scale),
+        *_in_time(task, sheet, score, level, min_gap),
+    ]
+    words = told.words(parts)
+    facts = _facts(corpus, table, sheet, parts, words)
+    return Report(findings(_row(row, words, exact=bool(corpus.labels)) for row in people), facts)
+
+
+def _similarity(corpus: Corpus, task: ModuleType) -> Similarity:
+    return lambda a, b: float(task.similarity(a, b, corpus.scheme))
+
+
+def _of_labels(
+    corpus: Corpus, table: pd.DataFrame, level: float, min_effect: float, min_confusion: float, min_bias: float
+) -> tuple[list[Part], Array]:
+    """What can be asked of labels only, and whether each answer agrees with the others' (1, 0, or NaN if they say nothing)."""
+    answers = answers_of(table, corpus.labels)
+    bias = slices.bias(answers, corpus.examples, slices=corpus.slices, alpha=level, min_bias=min_bias)
+    parts: list[Part] = [
+        ("agreement", agreement.agreement(answers, alpha=level, min_effect=min_effect), told.agreement),
+        ("confusions", agreement.confusions(answers, alpha=level, min_effect=min_confusion), told.confusion),
+        ("bias", bias, told.bias),
+        ("runs", pace.runs(answers, corpus.annotations, alpha=level), told.run),
+    ]
+    score = np.where(answers.reference < 0, np.nan, answers.reference == answers.votes.label)
+    return parts, score
+
+
+def _in_time(task: ModuleType, sheet: Sheet, score: Array, level: float, min_gap: float) -> list[Part]:
+    """What changes in the course of somebody's work. Where different answers can all be right, less agreement is no fault."""
+    falls = drift.falling(sheet, score, alpha=level, min_fall=min_gap)
+    if task.ALTERNATIVES:
+        falls = [{**row, "flagged": False} for row in falls]
+    mentions = [task.mentions(orjson.loads(value)) for value in sheet.values]
+    rises = drift.rising(sheet, mentions, alpha=level, min_rise=min_gap)
+    return [("drift", falls, told.drift), ("new_habits", rises, told.habit)]
+
+
+def _followed(corpus: Corpus, sheet: Sheet, level: float, min_share: float) -> list[Row]:
+    if not len(corpus.suggestions):
+        return []
+    return following.following(sheet, corpus.suggestions, alpha=level, min_share=min_share)
+
+
+def _scales(corpus: Corpus, sheet: Sheet, level: float, min_shift: float, narrow: float) -> list[Row]:
+    widths = scales.widths(sheet) if corpus.task == "response_rating" else {}
+    return scales.scales(sheet, widths, alpha=level, min_shift=min_shift, min_spread=narrow)
+
+
+def _facts(corpus: Corpus, table: pd.DataFrame, sheet: Sheet, parts: list[Part], words: list[Row]) -> dict[str, Any]:
+    order = {"confusions": "rate", "bias": "difference", "labels": "difference"}
+    rows = {name: found for name, found, _ in parts}
+    if corpus.labels:
+        rows["labels"] = agreement.distribution(answers_of(table, corpus.labels))
+    facts: dict[str, Any] = {name: _worst(found, order.get(name, "")) for name, found in rows.items()}
+    shown = following.overall(rows["suggestions"])
+    return {"words": words[:MOST_ROWS], **facts, "suggestions_overall": shown, "not_told": told.not_told(sheet, rows)}
 
 
 def _worst(rows: list[Row], key: str) -> list[Row]:
-    return sorted(rows, key=lambda row: (not row.get("flagged", False), -abs(row[key])))[:MOST_ROWS]
+    return sorted(rows, key=lambda row: (not row.get("flagged", False), -abs(row.get(key, 0.0))))[:MOST_ROWS]
 
 
-def _said(parts: list[tuple[list[Row], Callable[[Row], Said]]]) -> dict[str, list[Said]]:
-    said: dict[str, list[Said]] = {}
-    for rows, say in parts:
-        for row in rows:
-            if row["flagged"]:
-                said.setdefault(row["annotator"], []).append(say(row))
-    return said
-
-
-def _row(row: Row, said: list[Said]) -> dict[str, Any]:
-    calm = (
-        f"Agrees with the others in {row['rate']:.0%} of {row['judged']} shared answers; the others among each other in "
-        f"{row['others']:.0%}."
-    )
-    severity = 0.5 + 0.5 * max(bad for bad, _ in said) if said else 0.5 * (1 - row["rate"])
-    reason = " ".join(text for _, text in said) or calm
+def _row(row: Row, words: list[Row], *, exact: bool) -> dict[str, Any]:
+    mine = [item for item in words if item["annotator"] == row["annotator"]]
+    severity = 0.5 + 0.5 * max(item["severity"] for item in mine) if mine else 0.5 * (1 - row["rate"])
+    reason = " ".join(item["sentence"] for item in mine[:MOST_SAID]) or told.calm(row, exact)
     return {
-        "subject_id": row["annotator"], "severity": severity, "flagged": bool(said), "reason": reason, "suggestion": "",
-    }
-
-
-def _agreement(row: Row) -> Said:
-    return 1 - row["rate"], (
-        f"Agrees with the others in {row['rate']:.0%} of {row['judged']} shared answers "
-        f"({row['low']:.0%} to {row['high']:.0%}); the others agree among each other in {row['others']:.0%}."
-    )
-
-
-def _confusion(row: Row) -> Said:
-    return row["rate"], (
-        f"Gives “{row['given']}” in {row['count']} of {row['n']} cases ({row['rate']:.0%}) where the others say "
-        f"“{row['consensus']}”; others do so in {row['others']:.0%}."
-    )
-
-
-def _bias(row: Row) -> Said:
-    return min(row["difference"], 1.0), (
-        f"Where {row['slice']} is “{row['group']}”, gives “{row['label']}” in {row['rate']:.0%} of {row['n']} examples "
-        f"({row['low']:.0%} to {row['high']:.0%}); the others give it to {row['others']:.0%} of the same examples. Elsewhere "
-        f"the gap is {row['difference'] * 100:.0f} points smaller."
-    )
-
-
-def _speed(row: Row) -> Said:
-    return 1 - row["ratio"], (
-        f"Takes {row['seconds']:.1f} seconds an answer (median), the others {row['others']:.1f}, and agrees with them less."
-    )
-
-
-def _run(row: Row) -> Said:
-    return 1 - row["agree"], (
-        f"Gave “{row['label']}” {row['length']} times in a row, where the others say so for {row['agree']:.0%} of these."
-    )
+        "subject_id": row["annotator"], "severity": severity, "flagged": bool(mine), "reason": reason, "suggestion": "",
+    }  # fmt: skip

@@ -1,0 +1,68 @@
+"""Answers to examples whose right answer was decided."""
+
+from __future__ import annotations
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from pipeline.consensus.habits.answers import Array, Row
+from pipeline.consensus.habits.likeness import ENOUGH, mean_test
+from pipeline.consensus.habits.sheet import Similarity
+from pipeline.statistics import cohens_h, holm, wilson
+
+WEIGHT = 2.0  # pseudo-answers at everybody's rate, in how often the others get an example right
+
+
+def gold(
+    table: pd.DataFrame, truth: pd.DataFrame, similarity: Similarity | None, *, alpha: float, min_effect: float, min_gap: float
+) -> list[Row]:
+    """Accuracy of each annotator on ground truth, against the others' on the same examples. `table`, `truth`: as `latest_answers`
+    and `truths` give them. similarity: how near an answer is to the truth, in [0, 1]; None where it is right or wrong.
+
+    Flagged by a binomial test and Cohen's h of min_effect; with a similarity by a t-test and a gap of min_gap.
+    """
+    scored = _scored(table, truth, similarity)
+    rows = []
+    for name, mine in scored.groupby("annotator", sort=True):
+        score, others = mine["score"].to_numpy(), mine["others"].to_numpy()
+        shown = {"annotator": str(name), "n": len(mine), "accuracy": float(score.mean()), "others": float(others.mean())}
+        rows.append({**shown, **_judged(score, others, similarity is None)})
+    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        far = cohens_h(row["others"], row["accuracy"]) >= min_effect if similarity is None else row["others"] - row["accuracy"] >= min_gap
+        row |= {"p": float(p), "flagged": bool(p < alpha and far)}
+    return rows
+
+
+def _scored(table: pd.DataFrame, truth: pd.DataFrame, similarity: Similarity | None) -> pd.DataFrame:
+    """annotator, score, and `others`: the mean score of the others on the same example."""
+    both = table.merge(truth[["example_id", "annotation_id", "answer"]], on="example_id", suffixes=("", "_true"))
+    both = both[both["annotation_id"] != both["annotation_id_true"]].sort_values(["example_id", "annotator"])
+    pairs = zip(both["answer"], both["answer_true"], strict=True)
+    score = np.array(
+        [float(a == b) if similarity is None or a == b else similarity(orjson.loads(a), orjson.loads(b)) for a, b in pairs],
+        np.float64,
+    )
+    example = both["example_id"]
+    total = pd.Series(score, index=both.index)
+    sums, size = total.groupby(example).transform("sum"), total.groupby(example).transform("size")
+    who = both["annotator"]
+    rest = (total.sum() - total.groupby(who).transform("sum")) / np.maximum(len(both) - total.groupby(who).transform("size"), 1)
+    others = (sums - total + WEIGHT * rest) / (size - 1 + WEIGHT)
+    alone = who.nunique() < 2
+    return pd.DataFrame({"annotator": who, "score": score, "others": np.nan if alone else others})
+
+
+def _judged(score: Array, others: Array, exact: bool) -> Row:
+    """The interval of the accuracy, and p that it is below the others'."""
+    from scipy.stats import binom
+
+    if exact:
+        interval = wilson(float(score.sum()), len(score))
+        p = 1.0 if np.isnan(others).any() else float(binom.cdf(score.sum(), len(score), others.mean()))
+        return {"low": interval.low, "high": interval.high, "p": p}
+    if len(score) < ENOUGH:
+        return {"low": None, "high": None, "p": 1.0}
+    _, low, high, _ = mean_test(score)
+    p = 1.0 if np.isnan(others).any() else mean_test(score - others)[3]
+    return {"low": max(0.0, low), "high": min(1.0, high), "p": p}
