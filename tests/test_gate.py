@@ -19,6 +19,7 @@ from validators.gate import SHIPPED, evaluate_gate
 
 LABELS = ["refund", "delivery"]
 SECRET = "jane.doe@example.org"
+WORDS = ("boots", "a lamp", "two chairs", "the invoice", "my order", "garden tools", "delivery", "paint", "curtains", "rugs")
 Change = Callable[[dict[str, pd.DataFrame]], object]
 
 
@@ -27,23 +28,35 @@ def good() -> dict[str, pd.DataFrame]:
     examples = pd.DataFrame(
         {
             "example_id": np.arange(n),
-            "text": [f"message {i}" for i in range(n)],
+            "text": [f"message {i} about {WORDS[i % 10]} and {WORDS[i // 10]}" for i in range(n)],
             "split": ["train", "validation", "test", "train"] * 25,
             "answer": ['"refund"', '"delivery"'] * 50,
             "label": ["refund", "delivery"] * 50,
             "verdict": ["keep"] * 90 + ["drop"] * 5 + ["relabel"] * 5,
+            "doubted": [False] * 95 + [True] * 5,
+            "region": ["north", "north", "south", "south"] * 25,
+        }
+    )
+    annotations = pd.DataFrame(
+        {
+            "annotation_id": np.arange(2 * n),
+            "example_id": np.repeat(np.arange(n), 2),
+            "annotator": ["anna", "ben"] * n,
+            "answer": np.repeat(examples["answer"].to_numpy(), 2),
+            "label": np.repeat(examples["label"].to_numpy(), 2),
+            "region": np.repeat(examples["region"].to_numpy(), 2),
         }
     )
     numbers = {
         "examples": n, "kept": 90, "kept_share": 0.9, "dropped_share": 0.05, "relabel_share": 0.05, "agreement": 0.7,
-        "crashed_checks": 0, "blocking_findings": 0, "leaked_examples": 0, "personal_data_kept": 0, "estimated_label_error_share": 0.05,
+        "crashed_checks": 0, "blocking_findings": 0, "personal_data_kept": 0,
         "smallest_class_kept": 30, "test_examples": 30, "quarantined_share": 0.0,
     }  # fmt: skip
-    return {"examples": examples, "findings": pd.DataFrame([numbers])}
+    return {"examples": examples, "annotations": annotations, "findings": pd.DataFrame([numbers])}
 
 
 def ask(tables: dict[str, pd.DataFrame], **rest: Any) -> Gate:
-    return evaluate_gate(tables, parameters={"labels": LABELS}, **rest)
+    return evaluate_gate(tables, parameters={"labels": LABELS, "slices": ["region"]}, **rest)
 
 
 def own(folder: Path, *expectations: dict[str, Any], name: str = "findings") -> Path:
@@ -85,6 +98,24 @@ def cells(table: str, column: str, value: Any, rows: slice = slice(0, 1)) -> Cha
     return change
 
 
+def disagreeing(tables: dict[str, pd.DataFrame]) -> None:
+    """In the north the second annotator says the opposite of the first."""
+    rows = tables["annotations"]
+    there = (rows["region"] == "north") & (rows["annotator"] == "ben")
+    other = {"refund": "delivery", "delivery": "refund"}
+    tables["annotations"] = rows.assign(label=rows["label"].where(~there, rows["label"].map(other)))
+
+
+def removed(tables: dict[str, pd.DataFrame]) -> None:
+    """Half of the north goes."""
+    north = np.flatnonzero(tables["examples"]["region"] == "north")
+    tables["examples"].loc[north[::2], "verdict"] = "relabel"
+
+
+def given_away(tables: dict[str, pd.DataFrame]) -> None:
+    tables["examples"]["region"] = tables["examples"]["label"].map({"refund": "north", "delivery": "south"})
+
+
 BROKEN: dict[str, tuple[Change, str, str]] = {
     "an id twice": (cells("examples", "example_id", 7), "examples", "example_id"),
     "an id missing": (cells("examples", "example_id", None), "examples", "example_id"),
@@ -95,14 +126,21 @@ BROKEN: dict[str, tuple[Change, str, str]] = {
     "a verdict that does not exist": (cells("examples", "verdict", "maybe", slice(99, 100)), "examples", "verdict"),
     "too few examples": (lambda t: t.update(examples=t["examples"][:49]), "examples", ""),
     "a crashed check": (cells("findings", "crashed_checks", 1), "findings", "crashed_checks"),
-    "a leak": (cells("findings", "leaked_examples", 1), "findings", "leaked_examples"),
+    "a leak": (cells("examples", "text", "message 2 about two chairs and boots"), "examples", "text, split, verdict"),
+    "a finding that blocks": (cells("findings", "blocking_findings", 1), "findings", "blocking_findings"),
+    "somebody twice on an example": (cells("annotations", "annotator", "ben"), "annotations", "example_id, annotator"),
+    "an annotation of nobody": (cells("annotations", "annotator", None), "annotations", "annotator"),
+    "few annotations": (lambda t: t.update(annotations=t["annotations"][:49]), "annotations", ""),
+    "a group that disagrees": (disagreeing, "annotations", "label"),
+    "a slice that gives the label": (given_away, "examples", "label"),
+    "a group that is removed": (removed, "examples", "verdict"),
     "personal data": (cells("findings", "personal_data_kept", 1), "findings", "personal_data_kept"),
     "little kept": (cells("findings", "kept_share", 0.49), "findings", "kept_share"),
     "agreement near chance": (cells("findings", "agreement", 0.1), "findings", "agreement"),
     "a class with four": (cells("findings", "smallest_class_kept", 4), "findings", "smallest_class_kept"),
     "a small test split": (cells("findings", "test_examples", 29), "findings", "test_examples"),
     "many unreadable": (cells("findings", "quarantined_share", 0.11), "findings", "quarantined_share"),
-    "many doubts": (cells("findings", "estimated_label_error_share", 0.34), "findings", "estimated_label_error_share"),
+    "many doubts": (cells("examples", "doubted", True, slice(0, 34)), "examples", "doubted"),
 }
 
 
@@ -141,7 +179,7 @@ def test_no_cell_of_a_task_gets_into_the_gate() -> None:
     tables = good()
     for column in ("text", "answer", "label", "split"):
         cells("examples", column, f"{SECRET} ", slice(0, 3))(tables)
-    tables["findings"] = tables["findings"].assign(kept=SECRET, kept_share=SECRET, leaked_examples=SECRET)
+    tables["findings"] = tables["findings"].assign(kept=SECRET, kept_share=SECRET, test_examples=SECRET)
     found = ask(tables)
     assert not found.open
     assert SECRET not in json.dumps(found.as_dict())
@@ -176,16 +214,16 @@ def test_a_condition_that_selects_no_row_closes_the_gate(tmp_path: Path) -> None
 
 def test_a_column_is_not_found_under_another_case(tmp_path: Path) -> None:
     tables = good()
-    tables["findings"] = tables["findings"].rename(columns={"leaked_examples": "Leaked_Examples"})
-    assert "no column leaked_examples" in blocking(ask(tables))[0]["observed"]
-    tables["findings"] = tables["findings"].assign(leaked_examples=5)
+    tables["findings"] = tables["findings"].rename(columns={"test_examples": "Test_Examples"})
+    assert "no column test_examples" in blocking(ask(tables))[0]["observed"]
+    tables["findings"] = tables["findings"].assign(test_examples=5)
     assert "case" in blocking(ask(tables))[0]["observed"]
 
 
 def test_a_missing_column_closes_the_gate_and_is_named() -> None:
     tables = good()
     found = ask({**tables, "examples": tables["examples"].drop(columns="split")})
-    assert [item["observed"] for item in blocking(found, "examples")] == ["the table has no column split"]
+    assert [item["observed"] for item in blocking(found, "examples")] == ["the table has no column split"] * 2
 
 
 def test_empty_cells_are_not_looked_over(tmp_path: Path) -> None:
@@ -240,7 +278,7 @@ def test_an_error_inside_great_expectations_closes_the_gate_with_its_kind(monkey
     monkeypatch.setattr(gx, "Checkpoint", broken)
     found = ask(good())
     said = [item["observed"].split(": ", 1)[1] for item in found.blocking]
-    assert said == ["Great Expectations broke off with RuntimeError"] * 2
+    assert said == ["Great Expectations broke off with RuntimeError"] * 3
     assert SECRET not in json.dumps(found.as_dict())
 
 
@@ -256,7 +294,7 @@ def test_a_result_that_does_not_come_back_closes_the_gate(monkeypatch: pytest.Mo
         return result
 
     monkeypatch.setattr(gx.Checkpoint, "run", forgetful)
-    assert "only 7 of 8 expectations were answered" in blocking(ask(good()), "examples")[0]["observed"]
+    assert "only 11 of 12 expectations were answered" in blocking(ask(good()), "examples")[0]["observed"]
 
 
 @pytest.mark.parametrize(

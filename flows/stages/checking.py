@@ -10,15 +10,17 @@ from typing import Any
 import orjson
 
 from flows import summary
+from flows.gate_tables import ANY, gate_tables
 from flows.place import Place
 from flows.stages.agreeing import frame_digest
 from flows.stages.evidence import corpus, people, suggestions
 from pipeline.errors import GateClosed, Missing
 from pipeline.store import code_digest, digest, replace_file, write_json
 
-CODE = ("validators", "pipeline/consensus", "pipeline/evidence", "pipeline/tasks", "pipeline/statistics.py")
+CODE = ("validators", "pipeline/bias", "pipeline/consensus", "pipeline/evidence", "pipeline/tasks", "pipeline/statistics.py")
 DECIDING = (
     "validators", "pipeline/policy.py", "pipeline/fixes.py", "pipeline/removal.py", "pipeline/report", "flows/summary.py",
+    "flows/gate_tables.py",
 )  # fmt: skip
 CHECK_LOG = "check-log"
 OUTPUTS = ("report.html", "report.json", "summary.json")
@@ -100,7 +102,9 @@ def _write_check(
     run = summary.with_removal(run, verdicts, place.slices)
     run.findings.to_parquet(folder / "findings.parquet", index=False)
     gate = evaluate_gate(
-        summary.gate_tables(run, verdicts, action), suites=suites, parameters={"labels": run.labels or [summary.ANY]}
+        gate_tables(run, verdicts, action, place.slices),
+        suites=suites,
+        parameters={"labels": run.labels or [ANY], "slices": list(place.slices)},
     )
     body = summary.build(
         run, verdicts, gate, check_id=key, action=action, planted=planted, slices=place.slices,
