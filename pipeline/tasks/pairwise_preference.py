@@ -54,6 +54,18 @@ def text(data: Mapping[str, Any], scheme: Scheme) -> str:
     return shown.example_text(data, scheme)
 
 
+def responses(data: Mapping[str, Any], scheme: Scheme) -> tuple[str, str, str] | None:
+    """(what comes before, the response on the left, the one on the right), as texts: of the fields that the annotator reads the
+    last two are the responses. None where there are not two of them, or one is no text."""
+    if len(scheme.fields) < 2:
+        return None
+    try:
+        texts = [shown.field_text(data, field, shown.showing(scheme.controls, field)) for field in scheme.fields]
+    except (KeyError, ValueError):
+        return None
+    return shown.BETWEEN.join(texts[:-2]), texts[-2], texts[-1]
+
+
 def to_result(answer: str, scheme: Scheme, record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """ValueError for a tie where the control knows none."""
     control = scheme.control
