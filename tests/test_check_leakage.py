@@ -34,8 +34,8 @@ def test_the_training_side_is_flagged_and_never_the_test_side() -> None:
     assert "similarity 0.8" in found["3"]
     assert set(outcome.findings["subject_id"]) == {"2", "3", "5"}
     pairs = outcome.facts["pairs"]
-    assert pairs["train-test"] == {"exact": 1, "near": 0, "cosine": 0}
-    assert pairs["validation-test"] == {"exact": 0, "near": 1, "cosine": 0}
+    assert pairs["train-test"] == {"exact": 1, "inside": 0, "near": 0, "cosine": 0}
+    assert pairs["validation-test"] == {"exact": 0, "inside": 0, "near": 1, "cosine": 0}
 
 
 def test_training_on_the_validation_split_is_listed_with_half_the_severity_and_not_flagged() -> None:
@@ -46,7 +46,7 @@ def test_training_on_the_validation_split_is_listed_with_half_the_severity_and_n
     assert 0.35 <= table.loc["3", "severity"] < 0.5
     assert "validation split" in table.loc["3", "reason"]
     assert table.loc["2", "severity"] == table.loc["4", "severity"] == 0
-    assert outcome.facts["pairs"]["train-validation"] == {"exact": 1, "near": 1, "cosine": 0}
+    assert outcome.facts["pairs"]["train-validation"] == {"exact": 1, "inside": 0, "near": 1, "cosine": 0}
 
 
 def test_a_leak_into_the_test_split_outweighs_one_into_validation() -> None:
@@ -80,18 +80,45 @@ def test_a_corpus_of_test_examples_alone_leaks_nothing() -> None:
 
 
 def test_closeness_in_meaning_is_counted_and_never_flagged() -> None:
-    corpus = corpus_of([A, B, C, D], splits=["train", "train", "test", "validation"])
-    neighbours = np.array([[2, 1], [0, 2], [0, 3], [-1, -1]])
-    similarities = np.array([[0.97, 0.96], [0.96, 0.2], [0.97, 0.951], [0, 0]], np.float32)
-    evidence = replace(corpus.evidence, neighbours=neighbours, similarities=similarities)
-    outcome = ask(replace(corpus, evidence=evidence))
+    """Twenty texts all 0.5 from each other, but for two pairs across the splits at 0.97 and 0.96."""
+    n, k = 20, 3
+    corpus = corpus_of(CLEAN[:n], splits=["train"] * 12 + ["test"] * 4 + ["validation"] * 4)
+    neighbours = np.array([[(row + step) % n for step in range(1, k + 1)] for row in range(n)])
+    similarities = np.full((n, k), 0.5, np.float32)
+    for one, two, cosine in ((0, 12, 0.97), (16, 13, 0.96)):
+        neighbours[one], similarities[one] = [two, 1, 2], [cosine, 0.5, 0.5]
+    outcome = ask(replace(corpus, evidence=replace(corpus.evidence, neighbours=neighbours, similarities=similarities)))
     assert outcome.status == "passed"
     assert {name: pair["cosine"] for name, pair in outcome.facts["pairs"].items()} == {
         "train-test": 1,
         "validation-test": 1,
         "train-validation": 0,
     }
-    assert outcome.facts["closest_in_meaning"][0] == {"example": "1", "other": "3", "cosine": pytest.approx(0.97)}
+    assert outcome.facts["closest_in_meaning"][0] == {"example": "1", "other": "13", "cosine": pytest.approx(0.97)}
+    assert outcome.facts["cosine_from"] == pytest.approx(0.9135, abs=1e-3)  # 0.4 of an angle of 60 degrees
+
+
+LETTER = (
+    "Dear madam or sir, last week I ordered a lamp at your shop and paid by card as usual. {} I look forward to your answer and "
+    "remain with kind regards, a customer of many years."
+)
+QUESTION = "The lamp that came has a crack in its foot and does not stand straight, can you send me another one please?"
+
+
+def test_a_test_text_inside_a_longer_training_text_leaks_and_a_short_phrase_does_not() -> None:
+    texts = [QUESTION, LETTER.format(QUESTION), LETTER.format("Where is it?"), "Where is it?", LETTER.format(C), C]
+    outcome = ask(corpus_of(texts, splits=["test", "train", "train", "test", "train", "test"]))
+    found = flagged(outcome)
+    assert set(found) == {"2"}
+    assert found["2"].startswith("Holds 100% of the words, in their order, of example 1 of the test split")
+    assert outcome.facts["pairs"]["train-test"] == {"exact": 0, "inside": 1, "near": 0, "cosine": 0}
+    assert outcome.findings.set_index("subject_id").loc["2", "severity"] == 1
+
+
+def test_one_changed_word_does_not_hide_a_text_inside_another_and_a_longer_test_text_is_no_leak() -> None:
+    edited = QUESTION.replace("another", "a new")
+    assert set(flagged(ask(corpus_of([QUESTION, LETTER.format(edited)], splits=["test", "train"])))) == {"2"}
+    assert flagged(ask(corpus_of([LETTER.format(QUESTION), QUESTION], splits=["test", "train"]))) == {}
 
 
 def planted(texts: list[str], leaks: int, seed: int) -> tuple[Corpus, set[str]]:

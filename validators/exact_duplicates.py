@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.evidence.duplicates import conflicts, exact_groups, group_facts, labels_of, preference
+from pipeline.evidence.answers import labels_of
+from pipeline.evidence.duplicates import conflicts, exact_groups, group_facts, preference
 from pipeline.types import Corpus
 from validators.check import Report, Skip, check, findings
 

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
+from pipeline.evidence.answers import labels_of
 from pipeline.evidence.duplicates import (
     THRESHOLD,
     Pair,
     exact_groups,
     group_facts,
-    labels_of,
     link,
     near_pairs,
     normalise,

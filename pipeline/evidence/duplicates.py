@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.evidence.minhash import candidates, jaccard, shingles, signatures
-from pipeline.types import Corpus, IntArray
+from pipeline.evidence.minhash import candidates, gram_sets, jaccard, likeness, shingles, signatures
+from pipeline.types import IntArray
 
 Pair = tuple[int, int, float]  # row, later row, Jaccard similarity in [0, 1]
 
@@ -65,10 +65,12 @@ def near_pairs(texts: Sequence[str], *, floor: float = THRESHOLD) -> list[Pair]:
     is invented. Two texts that differ only in punctuation have similarity 1.
     """
     names, rows = _distinct(texts)
-    grams = cache(lambda name: shingles(names[name]))
+    proposed = candidates(signatures(names), floor)
+    wanted = sorted({name for pair in proposed for name in pair})
+    grams = dict(zip(wanted, gram_sets([names[name] for name in wanted]), strict=True))
     pairs = []
-    for one, two in candidates(signatures(names), floor):
-        similarity = jaccard(grams(one), grams(two))
+    for one, two in proposed:
+        similarity = likeness(grams[one], grams[two])
         if similarity >= floor:
             pairs.append((min(rows[one], rows[two]), max(rows[one], rows[two]), similarity))
     return sorted(pairs)
@@ -148,7 +150,7 @@ def _components(links: dict[int, dict[int, float]]) -> list[list[int]]:
 
 
 def _balls(
-    component: list[int], links: dict[int, dict[int, float]], grams: Callable[[int], frozenset[str]]
+    component: list[int], links: dict[int, dict[int, float]], grams: Callable[[int], frozenset[int]]
 ) -> list[list[int]]:
     """Cut a component around its centres, the text with the greatest sum of similarities first, then in text order."""
     left = set(component)
@@ -171,16 +173,6 @@ def _reach(start: int, links: dict[int, dict[int, float]], admit: Callable[[int]
                 found.add(name)
                 todo.append(name)
     return sorted(found)
-
-
-def labels_of(corpus: Corpus) -> list[str | None]:
-    """The consensus of each example as text to show, None where there is none."""
-    import orjson
-
-    answers = dict(zip(corpus.consensus["example_id"], corpus.consensus["answer"], strict=True))
-    loaded = {answer: orjson.loads(answer) for answer in set(answers.values())}
-    shown = {answer: value if isinstance(value, str) else answer for answer, value in loaded.items()}
-    return [shown[answers[name]] if name in answers else None for name in corpus.examples["example_id"]]
 
 
 def conflicts(groups: IntArray, labels: Sequence[str | None]) -> dict[int, list[str]]:
