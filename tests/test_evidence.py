@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from pipeline.evidence.neighbours import nearest
-from pipeline.evidence.probabilities import RIDGE, _ridge, out_of_sample
+from pipeline.evidence.probabilities import out_of_sample
+from pipeline.evidence.ridge import basis, left_out
+from pipeline.evidence.tfidf import word_vectors
 
 
 def blobs(seed: int, n: int = 300, classes: int = 4, d: int = 16):  # type: ignore[no-untyped-def]
@@ -14,22 +16,22 @@ def blobs(seed: int, n: int = 300, classes: int = 4, d: int = 16):  # type: igno
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32), y
 
 
-def test_the_closed_form_equals_leaving_each_group_out_by_hand() -> None:
+@pytest.mark.parametrize("penalty", [0.3, 10.0])
+@pytest.mark.parametrize("largest", [3, 30], ids=["groups of three", "a group larger than there are columns"])
+def test_the_closed_form_equals_leaving_each_group_out_by_hand(penalty: float, largest: int) -> None:
     x, y = blobs(0, n=60)
     groups = np.arange(60) // 3 * 3
     groups[30:] = np.arange(30, 60)
+    groups[:largest] = 0
     wide = np.hstack([x.astype(float), np.ones((60, 1))])
     target = np.eye(4)[y]
     by_hand = np.zeros((60, 4))
     for row in range(60):
         rest = groups != groups[row]
-        weights = np.linalg.solve(wide[rest].T @ wide[rest] + RIDGE * np.eye(17), wide[rest].T @ target[rest])
+        weights = np.linalg.solve(wide[rest].T @ wide[rest] + penalty * np.eye(17), wide[rest].T @ target[rest])
         by_hand[row] = wide[row] @ weights
-    ours = _ridge(x.astype(np.float64), y, groups, 4)
-    # Both are turned into probabilities at one sharpness: the differences of log-probabilities are proportional.
-    logs, scores = np.log(ours), by_hand
-    sharp = (logs[0, 0] - logs[0, 1]) / (scores[0, 0] - scores[0, 1])
-    np.testing.assert_allclose(logs - logs[:, :1], sharp * (scores - scores[:, :1]), atol=1e-6)
+    ours = left_out(basis(x, groups), target.astype(np.float32), penalty)
+    np.testing.assert_allclose(ours, by_hand, atol=2e-5)
 
 
 def test_an_examples_own_label_and_its_copies_do_not_vouch_for_it() -> None:
@@ -87,3 +89,41 @@ def test_an_empty_text_is_nobodys_neighbour() -> None:
     assert (neighbours[5] == -1).all()
     assert not (np.delete(neighbours, 5, axis=0) == 5).any()
     assert all(row not in neighbours[row] for row in range(20))
+
+
+@pytest.mark.parametrize("classes", [2, 77, 1000])
+def test_any_number_of_classes_and_any_size_has_probabilities(classes: int) -> None:
+    random = np.random.default_rng(0)
+    x, _ = blobs(5, n=50)
+    y = random.integers(0, min(classes, 49), 50)
+    y[0] = classes - 1  # a class with one member
+    neighbours, similarities = nearest(x, 15)
+    for given in (y, np.zeros(50, np.int64)):
+        texts = [f"word{number % 7} and {number}" for number in range(50)]
+        p = out_of_sample(x, given, np.arange(50), neighbours, similarities, classes, texts)
+        assert p.shape == (50, classes)
+        assert np.isfinite(p).all()
+        np.testing.assert_allclose(p.sum(1), 1, atol=1e-5)
+
+
+def test_words_are_heard_where_the_embedding_says_nothing() -> None:
+    random = np.random.default_rng(0)
+    y = random.integers(0, 2, 400)
+    texts = [f"{'退款' if label else '发货'}{chr(0x4E00 + int(random.integers(3000)))} order {random.integers(9)}" for label in y]
+    x = random.normal(size=(400, 8)).astype(np.float32)
+    neighbours, similarities = nearest(x, 15)
+    deaf = out_of_sample(x, y, np.arange(400), neighbours, similarities, 2)
+    heard = out_of_sample(x, y, np.arange(400), neighbours, similarities, 2, texts)
+    assert (deaf.argmax(1) == y).mean() < 0.65
+    assert (heard.argmax(1) == y).mean() > 0.95
+
+
+def test_word_vectors_follow_the_texts_and_nothing_else() -> None:
+    texts = ["pay by card", "pay by bill", "", "card lost", "lost my card", "   ", "unique", "bill by card", "my bill"]
+    vectors = word_vectors(texts)
+    assert vectors.shape == (9, 3)
+    assert np.isfinite(vectors).all()
+    assert not vectors[[2, 5, 6]].any()  # nothing that another text says, too
+    np.testing.assert_array_equal(vectors, word_vectors(texts))
+    assert word_vectors([]).shape == (0, 0)
+    assert word_vectors(["one", "two", "three"]).shape[0] == 3
