@@ -6,7 +6,7 @@ are fairlearn's; their intervals are ours, because fairlearn's bootstrap took 20
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,30 +25,42 @@ Z95 = 1.959964
 def error_rates(given: Index, said: Index, group: Group, labels: Sequence[str], min_n: int) -> list[Row]:
     """Rows `error` (share of wrong answers), and per label `false positive` (said where it is not the label) and `false
     negative` (not said where it is), each in the group against the others, with Newcombe's interval and Fisher's p. A rate is
-    told only over at least `min_n` examples on either side. given, said: (n,) label numbers."""
-    from fairlearn.metrics import MetricFrame, count, false_negative_rate, false_positive_rate
+    told only over at least `min_n` examples on either side. given, said: (n,) label numbers, those of `labels` first."""
+    from fairlearn.metrics import MetricFrame
 
     use = group.members | group.others
-    y, predicted, inside = given[use], said[use], group.members[use].astype(int)
-    wrong = (y != predicted).astype(int)
-    error = MetricFrame(metrics=_mean, y_true=wrong, y_pred=wrong, sensitive_features=inside).by_group
-    rows = [_gap("error", "", error[1], error[0], int(inside.sum()), int((1 - inside).sum()))]
-    for k, label in enumerate(labels):
-        truth, guess = (y == k).astype(int), (predicted == k).astype(int)
-        for name, rate, mask in (
-            ("false positive", false_positive_rate, truth == 0), ("false negative", false_negative_rate, truth == 1)
-        ):  # fmt: skip
-            size = [int(mask[inside == side].sum()) for side in (0, 1)]
-            if min(size) >= min_n:
-                frame = MetricFrame(
-                    metrics={"rate": rate, "n": count}, y_true=truth[mask], y_pred=guess[mask], sensitive_features=inside[mask]
-                ).by_group["rate"]
-                rows.append(_gap(name, label, frame[1], frame[0], size[1], size[0]))
+    y, predicted, inside = given[use], said[use], group.members[use]
+    sizes = _sizes(y, inside, len(labels))
+    told = [key for key, size in sizes.items() if min(size) >= min_n]
+    frame = MetricFrame(
+        metrics={str(key): _rate(*key) for key in told}, y_true=y, y_pred=predicted, sensitive_features=inside.astype(int)
+    )
+    rates = frame.by_group
+    rows = []
+    for measure, k in told:
+        here, there = (float(rates[str((measure, k))][side]) for side in (1, 0))
+        rows.append(_gap(measure, "" if k is None else labels[k], here, there, *sizes[measure, k]))
     return rows
 
 
-def _mean(y_true: Any, y_pred: Any) -> float:
-    return float(np.mean(y_true))
+def _sizes(y: Index, inside: NDArray[np.bool_], labels: int) -> dict[tuple[str, int | None], tuple[int, int]]:
+    """(measure, label) → over how many examples its rate is told, in the group and outside it."""
+    found: dict[tuple[str, int | None], tuple[int, int]] = {("error", None): (int(inside.sum()), int((~inside).sum()))}
+    for k in range(labels):
+        held = y == k
+        found["false positive", k] = (int((inside & ~held).sum()), int((~inside & ~held).sum()))
+        found["false negative", k] = (int((inside & held).sum()), int((~inside & held).sum()))
+    return found
+
+
+def _rate(measure: str, label: int | None) -> Callable[[Any, Any], float]:
+    """A metric for fairlearn, of one label against the rest."""
+    from fairlearn.metrics import false_negative_rate, false_positive_rate
+
+    if label is None:
+        return lambda y, said: float(np.mean(np.asarray(y) != np.asarray(said)))
+    rate = {"false positive": false_positive_rate, "false negative": false_negative_rate}[measure]
+    return lambda y, said: float(rate((np.asarray(y) == label).astype(int), (np.asarray(said) == label).astype(int)))
 
 
 def _gap(measure: str, label: str, rate: float, other: float, n: int, other_n: int) -> Row:
