@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,12 +54,12 @@ def embed(
     keys = [_key(text) for text in texts]
     wanted = {key: text for key, text in zip(keys, texts, strict=True) if text.strip()}
     folder = segments_folder(store, model, max_length)
-    known = _lookup(folder, wanted)
+    known = lookup(folder, wanted)
     missing = {key: text for key, text in wanted.items() if key not in known}
     if missing:
         encoder = load_encoder(model, max_length=max_length, threads=threads)
         for part in _compute(encoder, missing, progress):
-            _write(folder, part)
+            write_segment(folder, part)
             known |= part
     zero = np.zeros(_dimension(model, known), dtype=np.float32)
     return np.stack([known.get(key, zero) for key in keys]) if keys else np.zeros((0, len(zero)), np.float32)
@@ -99,7 +99,8 @@ def _compute(encoder: Encoder, texts: dict[bytes, str], progress: Progress) -> I
         yield part
 
 
-def _lookup(folder: Path, wanted: dict[bytes, str]) -> dict[bytes, FloatArray]:
+def lookup(folder: Path, wanted: Collection[bytes]) -> dict[bytes, FloatArray]:
+    """What the segments hold of the wanted keys."""
     found: dict[bytes, FloatArray] = {}
     for segment in sorted(folder.glob("*.safetensors")):
         keys, vectors = read_segment(segment)
@@ -121,7 +122,8 @@ def read_segment(segment: Path) -> tuple[list[bytes], FloatArray]:
     return [row.tobytes() for row in tensors["keys"]], tensors["vectors"]
 
 
-def _write(folder: Path, part: dict[bytes, FloatArray]) -> None:
+def write_segment(folder: Path, part: dict[bytes, FloatArray]) -> None:
+    """Vectors of one length by key, as a segment of its own."""
     from safetensors.numpy import save
 
     keys = np.frombuffer(b"".join(part), dtype=np.uint8).reshape(len(part), -1)
