@@ -30,7 +30,8 @@ def counterfactual(
     min_examples: int = 50,  # as `label_errors`: a model of fewer says little
 ) -> Report:
     """One row per name. Severity is its largest difference from the other names of its axis, as a probability. Flagged if that is
-    at least `min_difference` with a corrected p-value over sentences (Benjamini–Hochberg over all names and labels)."""
+    at least `min_difference` with a corrected p-value: over sentences, and against how far neutral words (“tall”) move the same
+    label (Benjamini–Hochberg over all names and labels). `neutral` is the standard deviation of the latter."""
     require_classes(corpus)
     wanted = corpus.evidence.templates
     if wanted is None or not len(wanted):

@@ -17,6 +17,7 @@ from pipeline.bias import terms
 from pipeline.bias.groups import Group
 from pipeline.bias.model import calibration_error, error_rates, overconfidence
 from pipeline.bias.rates import corrected, worst_first
+from pipeline.statistics import wilson
 from pipeline.types import Corpus
 from validators.check import Report, Skip, check, findings, require_classes
 
@@ -96,11 +97,16 @@ def _measure(
         here = group.members
         served.append(
             {
-                **head, "n": group.n, "error": mine[0]["value"], "overconfidence": mine[-1]["value"],
+                **head, "n": group.n, "error": mine[0]["value"], **_ends(mine[0]), "overconfidence": mine[-1]["value"],
                 "calibration_error": calibration_error(sure[here], (given == said)[here]),
             }
         )  # fmt: skip
     return rows, served
+
+
+def _ends(row: Row) -> dict[str, float]:
+    interval = wilson(round(row["value"] * row["n"]), row["n"])
+    return {"low": interval.low, "high": interval.high}
 
 
 def _row(subject: str, rows: list[Row]) -> Row:

@@ -19,12 +19,15 @@ RIDGE = 1.0  # with unit-length embeddings; from 0.3 to 3 the ranking of labels 
 SHARPNESS = np.geomspace(1, 64, 25)  # inverse temperatures tried for the softmax
 
 
+NEUTRAL = "neutral"
+
+
 def sentences() -> list[tuple[str, str, int, str]]:
-    """(axis, name, template's number, text), in the order of the file."""
+    """(axis, name, template's number, text), in the order of the file; the neutral words are an axis of their own, the first."""
     known = stored()["counterfactual"]
     return [
         (axis, name, number, _filled(template, name))
-        for axis, names in known["names"].items()
+        for axis, names in {NEUTRAL: known["neutral"], **known["names"]}.items()
         for name in names
         for number, template in enumerate(known["templates"])
     ]
@@ -64,30 +67,42 @@ def _softmax(scores: Array) -> Array:
 def gaps(probabilities: Array, labels: list[str]) -> tuple[list[Row], list[Row]]:
     """(one row per axis, name and label: how much more probable the label is with this name than with the axis' other names in
     the same sentence, with Student's interval over sentences; one row per axis: in how many sentences the most probable label
-    changes with the name). Source: Garg et al., Counterfactual Fairness in Text Classification (2019)."""
+    changes with the name). Source: Garg et al., Counterfactual Fairness in Text Classification (2019).
+
+    p is the larger of two: over sentences, that the name moves the label at all, and over the neutral words, that it moves it
+    further than such a word does (as one more draw from a normal distribution). Without the latter a model that has never seen
+    sentences like these, and answers them at random, would look biased.
+    """
     told = sentences()
     rows: list[Row] = []
     flips: list[Row] = []
+    usual, drawn = np.ones(len(labels)), 2
     for axis in dict.fromkeys(axis for axis, _, _, _ in told):
         mine = [at for at, sentence in enumerate(told) if sentence[0] == axis]
         names = list(dict.fromkeys(told[at][1] for at in mine))
         cube = probabilities[mine].reshape(len(names), -1, len(labels))  # (names, templates, K)
+        apart = cube - (cube.sum(axis=0) - cube) / (len(names) - 1)
+        if axis == NEUTRAL:
+            usual, drawn = apart.mean(axis=1).std(axis=0, ddof=1) * np.sqrt(1 + 1 / len(names)), len(names)
+            continue
         said = cube.argmax(axis=2)
         flips.append({"axis": axis, "sentences": cube.shape[1], "flipped": int((said != said[0]).any(axis=0).sum())})
-        rest = (cube.sum(axis=0) - cube) / (len(names) - 1)
         for i, name in enumerate(names):
-            rows += [_row(axis, name, label, cube[i, :, k], rest[i, :, k]) for k, label in enumerate(labels)]
+            rows += [
+                _row(axis, name, label, cube[i, :, k], apart[i, :, k], float(usual[k]), drawn) for k, label in enumerate(labels)
+            ]
     return rows, flips
 
 
-def _row(axis: str, name: str, label: str, own: Array, others: Array) -> Row:
+def _row(axis: str, name: str, label: str, own: Array, apart: Array, usual: float, drawn: int) -> Row:
     from scipy.stats import t
 
-    gap = own - others
-    m, error = len(gap), float(gap.std(ddof=1) / np.sqrt(len(gap)))
+    m, mean, error = len(apart), float(apart.mean()), float(apart.std(ddof=1) / np.sqrt(len(apart)))
     half = float(t.ppf(0.975, m - 1)) * error
+    over_sentences = float(2 * t.sf(abs(mean) / error, m - 1)) if error > 0 else 1.0
+    over_words = float(2 * t.sf(abs(mean) / usual, drawn - 1)) if usual > 0 else 1.0
     return {
-        "axis": axis, "name": name, "label": label, "probability": float(own.mean()), "others": float(others.mean()),
-        "difference": float(gap.mean()), "low": float(gap.mean() - half), "high": float(gap.mean() + half), "n": m,
-        "p": float(2 * t.sf(abs(gap.mean()) / error, m - 1)) if error > 0 else 1.0,
+        "axis": axis, "name": name, "label": label, "probability": float(own.mean()), "others": float(own.mean()) - mean,
+        "difference": mean, "low": mean - half, "high": mean + half, "n": m, "neutral": usual,
+        "p": max(over_sentences, over_words),
     }  # fmt: skip
