@@ -114,7 +114,7 @@ def of_template(name: str, *, people: int = 3, seed: int = 0, slips: float = 0.1
     classes = task.classes(scheme)
     built = build(
         parsed.annotations, parsed.examples, labels=classes, slices=chosen.slices, seed=seed,
-        similarity=lambda a, b: float(task.similarity(a, b, scheme)), alternatives=task.ALTERNATIVES,
+        task=task, scheme=scheme,
     )  # fmt: skip
     examples = parsed.examples.assign(group=[str(row) for row in range(len(parsed.examples))], split="train")
     labels = classes or tuple(choice_labels(scheme.control))

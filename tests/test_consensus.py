@@ -1,4 +1,4 @@
-"""Agreement and consensus, on textbook numbers, on simulated annotators, and on Snow's RTE."""
+"""Consensus, on textbook numbers, on simulated annotators, and on Snow's RTE."""
 
 from pathlib import Path
 
@@ -9,21 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.consensus.aggregation import METHODS
-from pipeline.consensus.agreement import alpha, alpha_interval
 from pipeline.consensus.build import build
-
-# Krippendorff's example of four observers and twelve units, with missing values (Computing Krippendorff's
-# Alpha-Reliability, 2011): nominal alpha .743.
-OBSERVERS = ("1 2 3 3 2 1 4 1 2 . . .", "1 2 3 3 2 2 4 1 2 5 . 3", ". 3 3 3 2 3 4 2 2 5 1 .", "1 2 3 3 2 4 4 1 2 5 1 .")
-
-
-def canonical() -> np.ndarray:
-    counts = np.zeros((12, 5), dtype=np.int64)
-    for row in OBSERVERS:
-        for unit, value in enumerate(row.split()):
-            if value != ".":
-                counts[unit, int(value) - 1] += 1
-    return counts
 
 
 def answers(rows: list[tuple[int, str, str]], gold: set[int] = frozenset()) -> pd.DataFrame:  # type: ignore[assignment]
@@ -44,36 +30,6 @@ def examples(annotations: pd.DataFrame) -> pd.DataFrame:
 def solve(rows: list[tuple[int, str, str]], labels: tuple[str, ...] = ("a", "b", "c"), **options: object):  # type: ignore[no-untyped-def]
     table = answers(rows)
     return build(table, examples(table), labels=labels, **options)  # type: ignore[arg-type]
-
-
-def test_alpha_has_krippendorffs_published_value() -> None:
-    assert alpha(canonical()) == pytest.approx(0.743, abs=0.0005)
-
-
-def test_alpha_is_one_for_perfect_agreement_and_about_zero_for_chance() -> None:
-    assert alpha(np.array([[3, 0], [0, 3], [3, 0]])) == 1
-    chance = np.random.default_rng(0).multinomial(3, [0.5, 0.5], size=4000)
-    assert abs(alpha(chance)) < 0.03
-
-
-def test_alpha_without_overlap_is_unknown_not_perfect() -> None:
-    assert alpha_interval(np.array([[1, 0], [0, 1]]), seed=0) is None
-    assert alpha_interval(np.array([[2, 0], [3, 0]]), seed=0) is None  # one label only: nothing to disagree about
-
-
-def test_the_interval_of_alpha_covers_the_truth_about_as_often_as_it_says() -> None:
-    random = np.random.default_rng(3)
-
-    def draw(n: int) -> np.ndarray:
-        truth = random.integers(0, 3, n)
-        wrong = (truth[:, None] + random.integers(1, 3, (n, 4))) % 3
-        said = np.where(random.random((n, 4)) < 0.8, truth[:, None], wrong)
-        return np.stack([(said == label).sum(1) for label in range(3)], axis=1)
-
-    true = alpha(draw(200_000))
-    intervals = [alpha_interval(draw(120), seed=seed) for seed in range(100)]
-    covered = sum(one is not None and one.low <= true <= one.high for one in intervals)
-    assert 88 <= covered <= 100  # 95 expected; fewer than 88 has a probability under 1 %
 
 
 def test_a_tie_is_marked_and_broken_by_seed_and_id_alone() -> None:

@@ -31,9 +31,6 @@ def consensus(place: Place, source: str) -> str:
     looked = reviewed.read(place.store, parsed.annotations, parsed.examples["example_id"])
     classes = place.task.classes(parsed.scheme)
 
-    def alike(a: Any, b: Any) -> float:
-        return float(place.task.similarity(a, b, parsed.scheme))
-
     built = build(
         parsed.annotations,
         parsed.examples,
@@ -42,8 +39,8 @@ def consensus(place: Place, source: str) -> str:
         users=parsed.users,
         method=settings.consensus.method,
         seed=settings.seed,
-        similarity=alike,
-        alternatives=place.task.ALTERNATIVES,
+        task=place.task,
+        scheme=parsed.scheme,
         reviewed=dict(zip(looked["example_id"].tolist(), looked["answer"].tolist(), strict=True)),
     )
     examples = _with_splits(place, parsed, built.consensus, classes)

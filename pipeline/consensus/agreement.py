@@ -1,130 +1,161 @@
-"""How far annotators agree beyond chance: Krippendorff's alpha for nominal answers, with bootstrap intervals.
+"""How far annotators agree beyond chance: overall, per label, per slice group, per pair of annotators, per annotator.
 
-Source: Krippendorff, Content Analysis (2004), chapter 11; Hayes and Krippendorff (2007). Missing answers are allowed.
+What is measured depends on what an answer is, one file each: labels (here), ratings, sets and texts, spans. All give a figure on
+the same scale: 1 is perfect agreement, 0 is what chance alone would give, below 0 is systematic disagreement.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from pipeline.types import Interval
+from pipeline.consensus import pairwise
+from pipeline.consensus.alphas import Array, Units, expected, from_counts, interval, ratio, sums
+from pipeline.consensus.pairwise import Given, Kappa, Row
+from pipeline.types import IntArray, Interval
 
-MEASURE = "Krippendorff's alpha (nominal)"
-RESAMPLES = 1000
-MIN_SHARED = 10  # a pair's kappa over fewer shared examples says nothing
-
-
-def counts_table(answers: pd.DataFrame, labels: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(example ids (n,), counts (n, K)): how many annotators gave each label. `answers`: example_id, label."""
-    ids, rows = np.unique(answers["example_id"].to_numpy(), return_inverse=True)
-    counts = np.zeros((len(ids), len(labels)), dtype=np.int64)
-    columns = answers["label"].map({label: number for number, label in enumerate(labels)}).to_numpy()
-    np.add.at(counts, (rows, columns), 1)
-    return ids, counts
+MOST_LABELS = 500  # rows told: no reader goes further
+NOTHING = "no example has answers of two annotators, or all answers are the same"
 
 
-def alpha(counts: NDArray[np.int64]) -> float:
-    """Krippendorff's alpha from value counts (n, K): 1 is perfect agreement, 0 is chance, below 0 is systematic
-    disagreement. NaN if nobody overlaps or all answers are the same label."""
-    return float(_alpha_weighted(counts, np.ones((1, len(counts))))[0])
-
-
-def alpha_interval(counts: NDArray[np.int64], *, seed: int, level: float = 0.95) -> Interval | None:
-    """Percentile bootstrap over examples; None where alpha is not defined."""
-    counts = counts[counts.sum(1) >= 2]
-    value = alpha(counts) if len(counts) else float("nan")
-    if np.isnan(value):
-        return None
-    random = np.random.default_rng(seed)
-    draws = []
-    chunk = max(1, 20_000_000 // len(counts))  # keeps the weights under 160 MB
-    for start in range(0, RESAMPLES, chunk):
-        size = min(chunk, RESAMPLES - start)
-        weights = random.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=size)
-        draws.append(_alpha_weighted(counts, weights.astype(np.float64)))
-    low, high = np.nanquantile(np.concatenate(draws), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high), level)
-
-
-def _alpha_weighted(counts: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Alpha for each row of example weights (b, n)."""
-    counts = counts.astype(np.float64)
-    size = counts.sum(1)
-    pairable = size >= 2
-    counts, size, weights = counts[pairable], size[pairable], weights[:, pairable]
-    within = (size * size - (counts * counts).sum(1)) / np.maximum(size - 1, 1)
-    total = weights @ size
-    values = weights @ counts
-    with np.errstate(invalid="ignore", divide="ignore"):
-        observed = (weights @ within) / total
-        expected = (total * total - (values * values).sum(1)) / (total * (total - 1))
-        result: NDArray[np.float64] = np.where(expected > 0, 1 - observed / expected, np.nan)
-    return result
-
-
-def pair_kappas(answers: pd.DataFrame, *, most: int = 100) -> list[dict[str, Any]]:
-    """Cohen's kappa for the pairs of annotators with the most shared examples: a, b, value, n; lowest first."""
-    from sklearn.metrics import cohen_kappa_score
-
-    both = answers.merge(answers, on="example_id", suffixes=("_a", "_b"))
-    both = both[both["annotator_a"] < both["annotator_b"]]
-    sizes = both.groupby(["annotator_a", "annotator_b"]).size()
-    chosen = sizes[sizes >= MIN_SHARED].nlargest(most).index
-    rows = []
-    groups = dict(list(both.groupby(["annotator_a", "annotator_b"]))) if len(chosen) else {}
-    for a, b in chosen:
-        pair = groups[(a, b)]
-        value = cohen_kappa_score(pair["label_a"], pair["label_b"])
-        rows.append({"a": a, "b": b, "value": None if np.isnan(value) else float(value), "n": len(pair)})
-    return sorted(rows, key=lambda row: (row["value"] is None, row["value"], row["a"], row["b"]))
-
-
-def agreement(
-    answers: pd.DataFrame, examples: pd.DataFrame, *, labels: tuple[str, ...], slices: tuple[str, ...], seed: int
-) -> dict[str, Any]:
-    """Overall, per label (one against the rest), per slice group and per pair of annotators.
-
-    `answers`: one row per annotator and example (example_id, annotator, label).
+@dataclass(frozen=True)
+class Measures:
+    """measure: its name. units: what alpha needs of the examples (positions) asked for, or of each dimension of these, whose
+    mean is the figure. labels: of each label its name, the same, and the examples in which it was given. distance: (p,) of the
+    pairs of answers, and what each counts, `weight`, if not the same; chance: the distance to expect. kappa: of two annotators,
+    in the words `pairs_measure`. also: further measures.
     """
-    ids, counts = counts_table(answers, labels)
-    overall = alpha_interval(counts, seed=seed)
-    reason = "" if overall else "no example has answers of two annotators, or all answers are the same label"
+
+    measure: str
+    units: Callable[[IntArray], list[Units]]
+    labels: list[tuple[str, Units, int]]
+    distance: Array
+    chance: float
+    kappa: Kappa
+    pairs_measure: str
+    also: list[Row]
+    weight: Array | None = None
+
+
+def facts(table: Given, found: Measures, examples: pd.DataFrame, *, slices: tuple[str, ...], seed: int) -> dict[str, Any]:
+    """measure, overall (value, low, high, level), reason (why there is none), labels, slices, pairs, annotators, and `also`:
+    further measures (measure, value, low, high, n, meaning), not all of them corrected for chance: their meaning says so."""
+    overall = interval(found.units(np.arange(table.n)), seed=seed)
+    if overall is None:
+        return {
+            "measure": found.measure, "overall": None, "reason": NOTHING, "labels": [], "slices": [], "pairs": [],
+            "pairs_measure": found.pairs_measure, "annotators": [], "also": [],
+        }  # fmt: skip
     return {
-        "measure": MEASURE,
-        "overall": overall.as_dict() if overall else None,
-        "reason": reason,
-        "labels": _per_label(counts, labels, seed) if overall else [],
-        "slices": _per_slice(ids, counts, examples, slices, seed) if overall else [],
-        "pairs": pair_kappas(answers) if overall else [],
+        "measure": found.measure,
+        "overall": overall.as_dict(),
+        "reason": "",
+        "labels": [
+            {"label": name, **_shown(interval(units, seed=seed)), "n": n} for name, units, n in found.labels[:MOST_LABELS]
+        ],
+        "slices": _per_slice(table, found, examples, slices, seed),
+        "pairs": pairwise.pair_rows(table, found.kappa),
+        "pairs_measure": found.pairs_measure,
+        "annotators": pairwise.annotator_rows(table, found.distance, found.chance, found.weight),
+        "also": found.also,
     }
 
 
-def _row(interval: Interval | None, counts: NDArray[np.int64], **names: str) -> dict[str, Any]:
-    shown = interval.as_dict() if interval else {"value": None, "low": None, "high": None, "level": None}
-    return {**names, **shown, "n": int((counts.sum(1) >= 2).sum())}
+def _shown(found: Interval | None) -> Row:
+    return dict(found.as_dict()) if found else {"value": None, "low": None, "high": None, "level": None}
 
 
-def _per_label(counts: NDArray[np.int64], labels: tuple[str, ...], seed: int) -> list[dict[str, Any]]:
-    rows = []
-    for column, label in enumerate(labels):
-        binary = np.stack([counts[:, column], counts.sum(1) - counts[:, column]], axis=1)
-        used = binary[binary[:, 0] > 0]
-        rows.append({**_row(alpha_interval(binary, seed=seed), used, label=label)})
-    return rows
-
-
-def _per_slice(
-    ids: NDArray[np.int64], counts: NDArray[np.int64], examples: pd.DataFrame, slices: tuple[str, ...], seed: int
-) -> list[dict[str, Any]]:
+def _per_slice(table: Given, found: Measures, examples: pd.DataFrame, slices: tuple[str, ...], seed: int) -> list[Row]:
     rows = []
     indexed = examples.set_index("example_id")
     for name in slices:
-        groups = indexed.loc[ids, name].to_numpy()
+        groups = indexed.loc[table.ids, name].to_numpy()
         for group in sorted(set(groups)):
-            part = counts[groups == group]
-            rows.append(_row(alpha_interval(part, seed=seed), part, slice=name, group=str(group)))
+            units = found.units(np.flatnonzero(groups == group))
+            n = max((one.n for one in units), default=0)
+            rows.append({"slice": name, "group": str(group), **_shown(interval(units, seed=seed)), "n": n})
     return rows
+
+
+def further(measure: str, found: Interval | None, n: int, meaning: str) -> list[Row]:
+    """A row of `also`; none where it is not defined."""
+    if found is None:
+        return []
+    return [{"measure": measure, "value": found.value, "low": found.low, "high": found.high, "n": n, "meaning": meaning}]
+
+
+def equal_share(table: Given, equal: Array, *, seed: int) -> list[Row]:
+    """The row of `also` for the share of pairs of answers (p,) that are the same."""
+    n = len(np.unique(table.example[table.left]))
+    above = sums(table.example[table.left], equal, table.n)
+    below = np.bincount(table.example[table.left], minlength=table.n).astype(np.float64)
+    meaning = "how often two annotators give the very same answer to an example; chance is not taken out"
+    return further("Same answer", ratio(above, below, seed=seed), n, meaning)
+
+
+def take(units: Units, rows: IntArray) -> Units:
+    """The same of some examples only; not of units that hold a sample of pairs."""
+    return Units(units.within[rows], units.size[rows], units.features[rows], units.form)
+
+
+def agreement(
+    answers: pd.DataFrame,
+    examples: pd.DataFrame,
+    *,
+    labels: tuple[str, ...],
+    slices: tuple[str, ...],
+    seed: int,
+    similarity: Callable[[Any, Any], float] | None = None,
+) -> dict[str, Any]:
+    """The agreement facts where an answer is one of `labels`. answers: one row per annotator and example (example_id, annotator,
+    label). similarity: of two labels, in [0, 1], where some are nearer to each other than others; by default equal or not."""
+    distance = np.array([[1 - float(similarity(a, b) if similarity else a == b) for b in labels] for a in labels])
+    distance = distance.reshape(len(labels), len(labels))
+    number = {label: place for place, label in enumerate(labels)}
+    table = pairwise.given(answers.assign(answer=answers["label"].map(number)))
+    label = np.array(table.answers, np.int64)
+    counts = np.zeros((table.n, len(labels)))
+    np.add.at(counts, (table.example, label), 1.0)
+    units = from_counts(counts, distance)
+    plain = bool(np.isin(distance, (0.0, 1.0)).all())
+    found = Measures(
+        measure=f"Krippendorff's alpha ({'nominal' if plain else 'some labels nearer than others'})",
+        units=lambda rows: [take(units, rows)],
+        labels=one_against_rest(counts, counts.sum(1), labels),
+        distance=distance[label[table.left], label[table.right]],
+        chance=float(expected(units)[0]),
+        kappa=pairwise.of_labels(label, distance, seed=seed),
+        pairs_measure="Cohen's kappa" if plain else "Cohen's kappa, weighted",
+        also=_also(table, counts, label, plain, seed),
+    )
+    return facts(table, found, examples, slices=slices, seed=seed)
+
+
+def one_against_rest(given: Array, total: Array, labels: tuple[str, ...]) -> list[tuple[str, Units, int]]:
+    """given: (n, K) how many of the `total` (n,) annotators gave each label."""
+    binary = [from_counts(np.stack([column, total - column], axis=1)) for column in given.T]
+    used = ((given > 0) & (total >= 2)[:, None]).sum(0)
+    return [(label, units, int(n)) for label, units, n in zip(labels, binary, used, strict=True)]
+
+
+def _also(table: Given, counts: Array, label: IntArray, plain: bool, seed: int) -> list[Row]:
+    nominal = from_counts(counts)
+    rows = equal_share(table, (label[table.left] == label[table.right]).astype(np.float64), seed=seed)
+    found = interval(nominal, seed=seed)
+    if not plain:
+        meaning = "the same without nearness: a different label is a different label"
+        rows = further("Krippendorff's alpha (nominal)", found, nominal.n, meaning) + rows
+    if found and len(np.unique(nominal.size)) == 1:
+        meaning = "as alpha, for examples that all have the same number of answers"
+        rows = further("Fleiss' kappa", _fleiss(found, nominal.size.sum()), nominal.n, meaning) + rows
+    return rows
+
+
+def _fleiss(found: Interval, answers: float) -> Interval:
+    """Fleiss (1971) expects two answers to be drawn with replacement, alpha without: N / (N − 1) of its expected distance."""
+    value, low, high = (1 - (1 - x) * answers / (answers - 1) for x in (found.value, found.low, found.high))
+    return Interval(value, low, high, found.level)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from pipeline.consensus.aggregation import METHODS, Posterior, Votes, as_votes, 
 from pipeline.consensus.agreement import agreement
 from pipeline.consensus.truth import against_truth, put, truths, with_gold
 from pipeline.statistics import wilson
-from pipeline.types import ANNOTATOR_COLUMNS, CONSENSUS_COLUMNS
+from pipeline.types import ANNOTATOR_COLUMNS, CONSENSUS_COLUMNS, Scheme
 
 LEAST_SURE = 0.1  # below it the others' answers say so little that a quality solved from them would be noise
 
@@ -56,20 +57,19 @@ def build(
     method: str = "auto",
     seed: int = 0,
     reviewed: Mapping[int, str] | None = None,
-    similarity: whole.Similarity | None = None,
-    alternatives: bool = False,
+    task: ModuleType | None = None,
+    scheme: Scheme | None = None,
 ) -> Consensus:
     """`reviewed`: example id → the answer (JSON) of somebody who was asked to look again; it is the consensus, before ground
-    truth, which is the consensus before the votes. Without `labels` answers are compared as a whole, by `similarity` (equal or
-    not by default); `alternatives`: different answers may all be right."""
+    truth, which is the consensus before the votes. `task` and `scheme` say how near two answers are to each other and,
+    without `labels`, how several become one; without them answers are equal or not."""
     truth = truths(annotations)
     gold = dict(zip(truth["example_id"].tolist(), truth["answer"].tolist(), strict=True))
     decided = {"ground_truth": gold, "review": reviewed or {}}
     if not labels:
         answers = latest_answers(annotations)
-        alike = similarity or (lambda a, b: float(a == b))
         table, people_table, facts = whole.build(
-            answers, examples, alike, slices=slices, users=users or {}, alternatives=alternatives, seed=seed
+            answers, examples, task=task, scheme=scheme, slices=slices, users=users or {}, seed=seed
         )
         _put_decided(table, decided)
         facts["consensus"] |= {"ties": int(table["tie"].sum()), **_decided_counts(table)}
@@ -81,8 +81,9 @@ def build(
     label, tie = decide(posterior, ids, seed)
     table = _consensus_table(decided, votes, ids, labels, label, tie, posterior, chosen)
     final = dict(zip(table["example_id"], table["answer"], strict=True))
+    near = whole.similarity(task, scheme)
     facts = {
-        "agreement": agreement(answers, examples, labels=labels, slices=slices, seed=seed),
+        "agreement": agreement(answers, examples, labels=labels, slices=slices, seed=seed, similarity=near),
         "consensus": {
             "method": chosen,
             "why": why,

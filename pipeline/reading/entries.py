@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -111,13 +110,3 @@ def _paragraph_place(
         "startOffset": code_points_to_utf16(lines[first][1], inside[0]),
         "endOffset": code_points_to_utf16(lines[last][1], inside[1]),
     }
-
-
-def same_words(a: str, b: str) -> float:
-    """F1 of the words of two texts, each counted as often as it occurs, in [0, 1]; 1 for equal texts.
-
-    Source: Rajpurkar et al. (2016), SQuAD, without their list of words to leave out.
-    """
-    one, other = Counter(a.split()), Counter(b.split())
-    total = sum(one.values()) + sum(other.values())
-    return 2 * sum((one & other).values()) / total if total else float(a == b)

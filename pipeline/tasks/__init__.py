@@ -9,7 +9,11 @@ A task type is a module with
     ALTERNATIVES                           True if different answers can all be right (written ones), False if one must be wrong
     EVIDENCE                               how a model can doubt an answer: "classes" one of K labels, "sets" a set of labels,
                                            "words" the words inside spans, "written" what somebody wrote; "" if it cannot
-    similarity(a, b, scheme) -> float      of two answers, in [0, 1], symmetrical; 1 for equal ones
+    MERGE                                  how several answers become one, and how agreement is measured: "labels" (one of a few),
+                                           "sets", "spans", "ratings", "texts" (the one most like the others stands for all)
+    similarity(a, b, scheme) -> float      of two answers, in [0, 1], symmetrical; 1 for equal ones. 1 − it is the distance of
+                                           agreement, where this is by labels, sets or texts
+    width(scheme, name) -> float           only where MERGE is "ratings": from the lowest of a rating's scale to the highest
     mentions(answer) -> list[str]          the labels that an answer gives; [] where answers hold no labels
     parse(items, scheme, record) -> answer None for an empty answer; ValueError with one clause if it cannot be read.
                                            `items` are those of the answer's controls that could be read, `record` is the raw task

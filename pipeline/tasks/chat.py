@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.reading import entries, shown
+from pipeline.reading.words import same_words
 from pipeline.types import Control, Item, Scheme
 
 TAGS = ("TextArea", "Chat")
 SEVERAL = False
 PARTIAL = False
 ALTERNATIVES = True
+MERGE = "texts"
 EVIDENCE = "written"
 
 Message = dict[str, str]
@@ -26,8 +28,8 @@ def classes(scheme: Scheme) -> tuple[str, ...]:
 
 
 def similarity(a: Sequence[Message], b: Sequence[Message], scheme: Scheme) -> float:
-    """Of all that is said: what the task itself says is the same in both."""
-    return entries.same_words(*("\n".join(message["content"] for message in answer) for answer in (a, b)))
+    """Of what was written: what the task itself says would be the same in both."""
+    return same_words(written(a), written(b))
 
 
 def mentions(answer: Sequence[Message]) -> list[str]:

@@ -14,6 +14,7 @@ TAGS = ("Choices", "Taxonomy")
 SEVERAL = False
 PARTIAL = False
 ALTERNATIVES = False
+MERGE = "sets"
 EVIDENCE = "sets"
 
 

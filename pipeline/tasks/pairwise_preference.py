@@ -17,6 +17,7 @@ TAGS = ("Choices", "Pairwise")
 SEVERAL = False
 PARTIAL = False
 ALTERNATIVES = False
+MERGE = "labels"
 EVIDENCE = ""  # which response is `a` cannot be seen in the text, where they stand in the order drawn
 TIES = ("tie", "equal", "same", "both", "neither", "no preference")
 OTHER = {"a": "b", "b": "a"}

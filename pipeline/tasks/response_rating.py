@@ -13,6 +13,7 @@ TAGS = ("Rating", "Number")
 SEVERAL = True
 PARTIAL = False
 ALTERNATIVES = False
+MERGE = "ratings"
 EVIDENCE = ""
 
 Ratings = dict[str, int | float]
@@ -25,11 +26,11 @@ def classes(scheme: Scheme) -> tuple[str, ...]:
 def similarity(a: Ratings, b: Ratings, scheme: Scheme) -> float:
     """1 − the mean distance of the ratings that either gave, as a share of the scale; a rating that one lacks is far away."""
     names = a.keys() | b.keys()
-    far = [abs(a[name] - b[name]) / _width(scheme, name) if name in a and name in b else 1.0 for name in names]
+    far = [abs(a[name] - b[name]) / width(scheme, name) if name in a and name in b else 1.0 for name in names]
     return max(0.0, 1 - sum(far) / len(far)) if far else 1.0
 
 
-def _width(scheme: Scheme, name: str) -> float:
+def width(scheme: Scheme, name: str) -> float:
     """From the lowest rating to the highest: Label Studio's own default is five stars."""
     control = scheme.named(name)
     if control is None:

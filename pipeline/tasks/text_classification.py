@@ -12,6 +12,7 @@ TAGS = ("Choices",)
 SEVERAL = False
 PARTIAL = False
 ALTERNATIVES = False
+MERGE = "labels"
 EVIDENCE = "classes"
 
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.reading import entries, shown
+from pipeline.reading.words import same_words
 from pipeline.types import Item, Scheme
 
 TAGS = ("TextArea",)
 SEVERAL = False
 PARTIAL = False
 ALTERNATIVES = True
+MERGE = "texts"
 EVIDENCE = "written"
 
 
@@ -20,7 +22,7 @@ def classes(scheme: Scheme) -> tuple[str, ...]:
 
 
 def similarity(a: str, b: str, scheme: Scheme) -> float:
-    return entries.same_words(a, b)
+    return same_words(a, b)
 
 
 def mentions(answer: str) -> list[str]:
