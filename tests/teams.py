@@ -12,18 +12,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import orjson
 import pandas as pd
 from corpora import bare_evidence
 from numpy.typing import NDArray
 
-from pipeline.types import ANNOTATOR_COLUMNS, CONSENSUS_COLUMNS, SUGGESTION_COLUMNS, Corpus
+from pipeline.types import ANNOTATOR_COLUMNS, CONSENSUS_COLUMNS, SUGGESTION_COLUMNS, Corpus, Scheme
 
 Index = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Team:
-    """said: (n, people) labels, -1 where not asked. truth, tempting: (n,). seconds: (people,) median. suggested, held: (n,) or None."""
+    """said: (n, people) labels, -1 where not asked. truth, tempting: (n,). seconds: (people,) of each answer. suggested, held:
+    (n,) if a model said something. behind: (people,) how many minutes after the first each answers an example."""
 
     said: Index
     truth: Index
@@ -32,7 +34,7 @@ class Team:
     seconds: NDArray[np.float64]
     suggested: Index | None = None
     held: NDArray[np.bool_] | None = None
-    behind: NDArray[np.int64] | None = None  # (people,) how many minutes after the first each answers an example
+    behind: NDArray[np.int64] | None = None
 
 
 def team(
@@ -50,12 +52,29 @@ def team(
         right = np.where(random.random((n, 1)) < 0.2, 0.5, (skill - 0.1) / 0.8)
     else:
         right = 1 / (1 + np.exp(-(np.log(skill / (1 - skill)) * 1.2 - difficulty * random.normal(size=(n, 1)))))
-    slip = np.where(random.random((n, people)) < (0.8 if mixed else 0.5), tempting[:, None], (truth[:, None] + random.integers(1, labels, (n, people))) % labels)
+    tempted = random.random((n, people)) < (0.8 if mixed else 0.5)
+    slip = np.where(tempted, tempting[:, None], (truth[:, None] + random.integers(1, labels, (n, people))) % labels)
     said = np.where(random.random((n, people)) < right, truth[:, None], slip)
     if each and each < people:
         order = np.argsort(random.random((n, people)), axis=1)
         np.put_along_axis(said, order[:, each:], -1, axis=1)
     return Team(said, truth, tempting, labels, np.full(people, 20.0), behind=np.arange(people))
+
+
+def raters(
+    seed: int, *, people: int = 5, n: int = 200, shifts: Sequence[float] = (), spread: float = 1.0, narrow: int = -1
+) -> Team:
+    """Ratings from 1 to 5 (numbers 0 to 4) of examples whose quality is spread evenly; each rater is off by a shift and by
+    chance; the person `narrow` uses two ratings only."""
+    random = np.random.default_rng([seed, people, n])
+    quality = random.uniform(-0.3, 4.3, n)
+    off = np.zeros(people)
+    off[: len(shifts)] = shifts
+    said = np.clip(np.rint(quality[:, None] + off + spread * random.normal(size=(n, people))), 0, 4).astype(np.int64)
+    if narrow >= 0:
+        said[:, narrow] = np.where(said[:, narrow] >= 2, 3, 2)
+    truth = np.clip(np.rint(quality), 0, 4).astype(np.int64)
+    return Team(said, truth, truth, 5, np.full(people, 20.0), behind=np.arange(people))
 
 
 def slipping(made: Team, random: np.random.Generator, rows: Index, accuracy: float) -> Index:
@@ -113,44 +132,61 @@ def suggestions(made: Team, seed: int, right: float, anchors: Sequence[float], h
     return replace(made, said=np.where(taken, suggested[:, None], made.said), suggested=suggested, held=back)
 
 
-def corpus_of(made: Team, gold: int = 0, slices: dict[str, Sequence[str]] | None = None) -> Corpus:
-    """The first `gold` examples have their truth answered by an "expert", as ground truth."""
-    names = tuple(f"label {number}" for number in range(made.labels))
+FORMS: dict[str, Any] = {  # task type → the answer for a number
+    "text_classification": lambda code: f"label {code}",
+    "multi_label_classification": lambda code: [f"label {bit}" for bit in range(5) if (code + 1) >> bit & 1],
+    "spans": lambda code: [
+        {"start": place * 7, "end": place * 7 + 5, "labels": ["A" if place % 2 else "B"], "text": "words"}
+        for place in range(4) if code >> place & 1
+    ],
+    "response_rating": lambda code: {"quality": code + 1},
+    "text_generation": lambda code: f"answer number {code} of those that were given here",
+}  # fmt: skip
+
+
+def corpus_of(
+    made: Team, gold: int = 0, slices: dict[str, Sequence[str]] | None = None, task: str = "text_classification"
+) -> Corpus:
+    """The first `gold` examples have their truth answered by an "expert", as ground truth. task: of what kind the answers are."""
+    texts = [orjson.dumps(FORMS[task](code), option=orjson.OPT_SORT_KEYS).decode() for code in range(made.labels)]
+    names = tuple(f"label {number}" for number in range(made.labels)) if task == "text_classification" else ()
     example, who = np.nonzero(made.said >= 0)
     behind = np.arange(made.said.shape[1]) if made.behind is None else made.behind
     minute = example * 30 + behind[who]
-    table = _annotations(example + 1, [f"person {number}" for number in who], made.said[example, who], minute, made.seconds[who], names)
+    people = [f"person {number}" for number in who]
+    table = _annotations(example + 1, people, made.said[example, who], minute, made.seconds[who], texts)
     if gold:
-        expert = _annotations(
-            np.arange(gold) + 1, ["expert"] * gold, made.truth[:gold], np.arange(gold), np.full(gold, 60.0), names, first=len(table) + 1
-        ).assign(ground_truth=True)
-        table = pd.concat([table, expert], ignore_index=True)
+        rows, after = np.arange(gold), len(table) + 1
+        expert = _annotations(rows + 1, ["expert"] * gold, made.truth[:gold], rows, np.full(gold, 60.0), texts, first=after)
+        table = pd.concat([table, expert.assign(ground_truth=True)], ignore_index=True)
     n = len(made.truth)
-    examples = pd.DataFrame({"example_id": np.arange(1, n + 1), "data": "{}", "text": "x", "group": "", "split": "", **(slices or {})})
+    columns = {"example_id": np.arange(1, n + 1), "data": "{}", "text": "x", "group": "", "split": ""}
+    examples = pd.DataFrame({**columns, **(slices or {})})
     pushed = pd.DataFrame(columns=list(SUGGESTION_COLUMNS))
     if made.suggested is not None:
         pushed = pd.DataFrame(
             {
-                "example_id": np.arange(1, n + 1), "answer": [f'"{names[code]}"' for code in made.suggested],
+                "example_id": np.arange(1, n + 1), "answer": [texts[code] for code in made.suggested],
                 "held_back": made.held, "pushed_at": "2025-12-31T00:00:00Z",
-            }  # fmt: skip
+            }
         )
     return Corpus(
         examples=examples, annotations=table, consensus=pd.DataFrame(columns=list(CONSENSUS_COLUMNS)),
         annotators=pd.DataFrame(columns=list(ANNOTATOR_COLUMNS)), labels=names, slices=tuple(slices or ()),
-        evidence=bare_evidence(n, made.labels), suggestions=pushed, vocabulary=names,
+        evidence=bare_evidence(n, made.labels), suggestions=pushed, vocabulary=names, task=task, scheme=Scheme((), (), ()),
     )  # fmt: skip
 
 
 def _annotations(
-    example: Index, who: list[str], label: Index, minute: Index, seconds: Any, names: tuple[str, ...], first: int = 1
+    example: Index, who: list[str], label: Index, minute: Index, seconds: Any, texts: list[str], first: int = 1
 ) -> pd.DataFrame:
-    instant = (pd.Timestamp("2026-01-01T00:00:00Z") + pd.to_timedelta(minute, unit="min")).strftime("%Y-%m-%dT%H:%M:%SZ")
-    text = np.array([f'"{name}"' for name in names], object)
+    begin = pd.Timestamp("2026-01-01T00:00:00Z")
+    instant = (begin + pd.to_timedelta(minute, unit="min")).strftime("%Y-%m-%dT%H:%M:%SZ")
     return pd.DataFrame(
         {
             "annotation_id": np.arange(first, first + len(example)), "example_id": example, "annotator": who,
-            "answer": text[label], "created_at": instant, "updated_at": instant, "seconds": seconds, "ground_truth": False,
+            "answer": np.array(texts, object)[label], "created_at": instant, "updated_at": instant, "seconds": seconds,
+            "ground_truth": False,
             "cancelled": False, "imported": False,
-        }  # fmt: skip
+        }
     )

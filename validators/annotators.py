@@ -1,7 +1,7 @@
 """Whose answers differ from the others', in what way, and who needs a word?
 
-Each question is answered in a file of pipeline/consensus/habits; of these, labels only: agreement, confusions, bias by slice, runs.
-Any answers: likeness, speed, spam, drift, new habits, copying, suggestions followed, ground truth, use of scales.
+Each question is answered in a file of pipeline/consensus/habits. Of labels only: agreement, confusions, bias by slice, runs.
+Of any answers: likeness, speed, spam, drift, new habits, copying, suggestions followed, ground truth; of ratings, use of scale.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import orjson
 import pandas as pd
 
 from pipeline.consensus.build import latest_answers
 from pipeline.consensus.habits import agreement, copying, drift, following, gold, pace, scales, slices, spam, told
-from pipeline.consensus.habits.answers import Array, Row, answers_of
+from pipeline.consensus.habits.answers import Row, answers_of
 from pipeline.consensus.habits.likeness import likeness
 from pipeline.consensus.habits.sheet import Sheet, Similarity, sheet_of
 from pipeline.consensus.truth import truths
@@ -36,7 +35,7 @@ Part = tuple[str, list[Row], Said]
 def annotators(
     corpus: Corpus,
     *,
-    alpha: float = 0.01,  # over all questions and people, after Holm: at most one run in a hundred names anybody for nothing
+    alpha: float = 0.05,  # over all questions and people: at most one run in twenty names anybody for nothing
     min_effect: float = 0.3,  # Cohen's h, between small (0.2) and medium (0.5): accuracy .95 against .87, .80 against .67
     min_confusion: float = 0.5,  # Cohen's h, medium: given .16 of the time against .02
     min_bias: float = 0.1,  # a matched difference of 10 points is to be examined: Dorans and Holland (1993)
@@ -55,10 +54,10 @@ def annotators(
     sheet = sheet_of(table, corpus.annotations, alike)
     level = alpha / QUESTIONS
     if corpus.labels:
-        parts, score = _of_labels(corpus, table, level, min_effect, min_confusion, min_bias)
+        parts = _of_labels(corpus, table, level, min_effect, min_confusion, min_bias)
     else:
         rows = likeness(sheet, alpha=level, min_gap=min_gap, alternatives=task.ALTERNATIVES)
-        parts, score = [("agreement", rows, told.likeness)], sheet.own
+        parts = [("agreement", rows, told.likeness)]
     people = parts[0][1]
     truth = truths(corpus.annotations)
     known = gold.gold(table, truth, alike, alpha=level, min_effect=min_effect, min_gap=min_gap)
@@ -69,7 +68,7 @@ def annotators(
         ("suggestions", _followed(corpus, sheet, level, min_share), told.followed),
         ("gold", known, told.gold),
         ("scales", _scales(corpus, sheet, level, min_gap, narrow), told.scale),
-        *_in_time(task, sheet, score, level, min_gap),
+        *_in_time(task, sheet, level, min_gap),
     ]
     words = told.words(parts)
     facts = _facts(corpus, table, sheet, parts, words)
@@ -82,23 +81,21 @@ def _similarity(corpus: Corpus, task: ModuleType) -> Similarity:
 
 def _of_labels(
     corpus: Corpus, table: pd.DataFrame, level: float, min_effect: float, min_confusion: float, min_bias: float
-) -> tuple[list[Part], Array]:
-    """What can be asked of labels only, and whether each answer agrees with the others' (1, 0, or NaN if they say nothing)."""
+) -> list[Part]:
+    """What can be asked of labels only."""
     answers = answers_of(table, corpus.labels)
     bias = slices.bias(answers, corpus.examples, slices=corpus.slices, alpha=level, min_bias=min_bias)
-    parts: list[Part] = [
+    return [
         ("agreement", agreement.agreement(answers, alpha=level, min_effect=min_effect), told.agreement),
         ("confusions", agreement.confusions(answers, alpha=level, min_effect=min_confusion), told.confusion),
         ("bias", bias, told.bias),
         ("runs", pace.runs(answers, corpus.annotations, alpha=level), told.run),
     ]
-    score = np.where(answers.reference < 0, np.nan, answers.reference == answers.votes.label)
-    return parts, score
 
 
-def _in_time(task: ModuleType, sheet: Sheet, score: Array, level: float, min_gap: float) -> list[Part]:
+def _in_time(task: ModuleType, sheet: Sheet, level: float, min_gap: float) -> list[Part]:
     """What changes in the course of somebody's work. Where different answers can all be right, less agreement is no fault."""
-    falls = drift.falling(sheet, score, alpha=level, min_fall=min_gap)
+    falls = drift.falling(sheet, alpha=level, min_fall=min_gap)
     if task.ALTERNATIVES:
         falls = [{**row, "flagged": False} for row in falls]
     mentions = [task.mentions(orjson.loads(value)) for value in sheet.values]
@@ -123,8 +120,8 @@ def _facts(corpus: Corpus, table: pd.DataFrame, sheet: Sheet, parts: list[Part],
     if corpus.labels:
         rows["labels"] = agreement.distribution(answers_of(table, corpus.labels))
     facts: dict[str, Any] = {name: _worst(found, order.get(name, "")) for name, found in rows.items()}
-    shown = following.overall(rows["suggestions"])
-    return {"words": words[:MOST_ROWS], **facts, "suggestions_overall": shown, "not_told": told.not_told(sheet, rows)}
+    facts |= {"suggestions_overall": following.overall(rows["suggestions"]), "circles": copying.circles(rows["copying"])}
+    return {"words": words[:MOST_ROWS], **facts, "not_told": told.not_told(sheet, rows)}
 
 
 def _worst(rows: list[Row], key: str) -> list[Row]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.report import people as people_section
 from pipeline.report.charts import Dot, band, dots
 from pipeline.report.folder import LISTED, QUEUE, Run, by_id
 
@@ -138,6 +139,7 @@ def people(run: Run) -> dict[str, Any]:
         "unranked": dots(unranked, title="Too few answers to rank", unit="share"),
         **_confusions(run),
         "bias": _bias(run),
+        **people_section.people(run),
     }
 
 

@@ -1,105 +1,180 @@
 """The same unusual answers as somebody else: more of them than two people who work apart would have.
 
-Two good annotators agree because both are right; that says nothing. What counts are answers that hardly anybody else gave to the
-same example. How often two people who work apart share one is learnt from all the other pairs of the project: the more so,
-the more others gave it, too (a hard example misleads many), and the more this person is given to it anyway (a habit).
-Source: in the spirit of the ω index of answer copying, Wollack (1997), with the examples' difficulty taken from the other
-pairs instead of from a model of the responses.
+Two good annotators agree because both are right; that says nothing. What counts are answers that few others gave to the same
+example. Given that so many people gave such an answer there, which people these are is a matter of how given each of them is
+to it: conditional on the counts, the difficulty of the example does not matter (Rasch's argument). How often a pair is among
+them is compared with that.
+Source: nonparametric tests of the Rasch model for dependence of items, Ponocny (2001), with the roles of people and items
+exchanged; of answer copying: Wollack (1997).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.consensus.habits.answers import MIN_COUNT, Array, Index, Row
 from pipeline.consensus.habits.sheet import Sheet, group_sizes
 from pipeline.statistics import holm, wilson
 
+Mask = NDArray[np.bool_]
 RARE = 1 / 3  # an answer that fewer of the third parties gave is unusual
+LARGEST = 3  # people who gave the same unusual answer; more of them are a camp, not a couple
 COMMON = 5  # an answer that is given to so many examples may be a habit; others have no name of their own
-BUCKETS = 4  # unusual answers that none, one, two, or more of the third parties gave
 WEIGHT = 5.0  # pseudo-answers at the team's rate, in the rate of one person
-CEILING = 0.9  # the most that chance may explain of the shared answers
-CHUNK = 2_000_000  # pairs at a time: about 100 MB
+MOST_GIVEN = 0.9  # a rate is kept below it: odds are to be finite
 
 
 @dataclass(frozen=True)
-class _Pairs:
-    """Ordered pairs of answers to the same example of which the first is unusual: (m,) the two rows, whether they are equal,
-    how many of the third parties gave the same (at most BUCKETS − 1), and how often the second person gives such an answer."""
+class _Groups:
+    """People who gave the same unusual answer to an example, two to LARGEST of them; each by its first row.
 
-    first: Index
-    second: Index
-    same: Array
-    bucket: Index
-    usual: Array
+    row: (g,). size: (g,). sums: (g, 3) of the odds of everybody who answered the example, of their squares, of their cubes.
+    """
+
+    row: Index
+    size: Index
+    sums: Array
 
 
 def copying(sheet: Sheet, *, alpha: float, min_share: float, third_parties: int) -> list[Row]:
-    """Pairs of annotators who share at least MIN_COUNT unusual answers, most first. share: how many of the unusual answers of the
-    one are copied, as far as chance does not explain them: the higher of the two directions. p: of the direction with
-    the weaker evidence. later: who answered second, "" where the times do not tell.
+    """Pairs of annotators who share at least MIN_COUNT unusual answers. shared, expected: how many, and how many two people who
+    work apart would. n: the unusual answers of whichever of the two has fewer, to examples that the other answered, too.
+    share: of these, what chance does not explain. later: who answered second, "" where the times do not tell. circle: the people
+    among whom all share, if they are three or more; they are not flagged.
 
     third_parties: an example counts if so many others answered it besides the two; with three, five people must have
     answered. Where no example has that many, nothing can be told, and there are no rows.
     """
-    found = list(_unusual(sheet, third_parties))
-    if not found:
+    size, same = group_sizes(sheet.example, sheet.code)
+    unusual = (size - 2 >= third_parties) & (np.maximum(same - 2, 0) < RARE * (size - 2))
+    if not unusual.any():
         return []
-    pairs = _Pairs(*(np.concatenate([getattr(one, name) for one in found]) for name in _Pairs.__dataclass_fields__))
-    people = len(sheet.people)
-    key = sheet.annotator[pairs.first] * people + sheet.annotator[pairs.second]
-    names, place = np.unique(key, return_inverse=True)
-    trials = np.bincount(place)
-    same, usual = (_by_bucket(place, pairs.bucket, weight) for weight in (pairs.same, pairs.usual))
-    one, other = names // people, names % people
-    tests = len(np.unique(np.minimum(one, other) * people + np.maximum(one, other)))
-    where = {int(name): number for number, name in enumerate(names)}
-    rows = []
-    for number in np.flatnonzero(same.sum(axis=1) >= MIN_COUNT):
-        a, b = divmod(int(names[number]), people)
-        back = where.get(b * people + a)
-        if a < b and back is not None:
-            rows.append(_pair(sheet, pairs, place, number, back, trials, same, usual))
+    habits = _Habits.of(sheet, same)
+    groups = _groups(sheet, habits, unusual, same)
+    shared, tests = _shared(sheet, groups), _couples(sheet, unusual)
+    rows = [_pair(sheet, habits, groups, unusual, a, b, hits) for (a, b), hits in shared.items() if len(hits) >= MIN_COUNT]
     for row, p in zip(rows, holm([row["p"] for row in rows], tests=max(tests, len(rows))), strict=True):
         row |= {"p": float(p), "flagged": bool(p < alpha and row["share"] >= min_share)}
+    _divide(sheet, rows)
     return sorted(rows, key=lambda row: (not row["flagged"], -row["share"], row["annotator"], row["other"]))
 
 
-def _by_bucket(place: Index, bucket: Index, weight: Array) -> Array:
-    table = np.bincount(place * BUCKETS + bucket, weight, (int(place.max()) + 1) * BUCKETS)
-    result: Array = table.reshape(-1, BUCKETS)
-    return result
+def _divide(sheet: Sheet, rows: list[Row]) -> None:
+    """Take back what looks like camps. Three or more who are all given to the same unusual answers more likely see things
+    alike, or have a source in common, than copy; they are named together in `circle`. Beside a camp even those who are in
+    none look like a couple, so on its examples no pair is flagged. Seen on HS-Brexit: the target group's three are a circle."""
+    circles = _circles([(row["annotator"], row["other"]) for row in rows if row["flagged"]])
+    place = {name: number for number, name in enumerate(sheet.people)}
+    for row in rows:
+        mine = next((circle for circle in circles if row["annotator"] in circle and row["other"] in circle), [])
+        row["circle"] = mine
+        for circle in circles if row["flagged"] else ():
+            there = np.isin(sheet.annotator, [place[name] for name in circle])
+            taken = np.bincount(sheet.example[there], minlength=len(sheet.examples)) >= 2
+            own = np.isin(sheet.annotator, [place[row["annotator"]], place[row["other"]]])
+            both = np.bincount(sheet.example[own], minlength=len(sheet.examples)) == 2
+            row["flagged"] = row["flagged"] and bool(taken[both].mean() <= 0.5)
+
+
+def circles(rows: list[Row]) -> list[Row]:
+    """people, and how many unusual answers the closest two share: of groups of three or more who are given to the same ones."""
+    found: dict[tuple[str, ...], Row] = {}
+    for row in rows:
+        if row["circle"]:
+            best = found.setdefault(tuple(row["circle"]), {"people": row["circle"], "shared": 0, "n": 0, "expected": 0.0})
+            if row["shared"] > best["shared"]:
+                best |= {name: row[name] for name in ("shared", "n", "expected")}
+    return list(found.values())
+
+
+def _circles(pairs: list[tuple[str, str]]) -> list[list[str]]:
+    """The connected groups of three or more."""
+    groups: list[set[str]] = []
+    for pair in pairs:
+        joined = set(pair).union(*(group for group in groups if group & set(pair)))
+        groups = [group for group in groups if not group & set(pair)] + [joined]
+    return sorted(sorted(group) for group in groups if len(group) > 2)
+
+
+def _couples(sheet: Sheet, unusual: Mask) -> int:
+    """How many pairs of people could have been found: both answered an example with an unusual answer."""
+    from scipy.sparse import csr_matrix
+
+    use = np.isin(sheet.example, np.unique(sheet.example[unusual]))
+    shape = (len(sheet.people), len(sheet.examples))
+    there = csr_matrix((np.ones(int(use.sum()), np.int32), (sheet.annotator[use], sheet.example[use])), shape)
+    return int(((there @ there.T).nnz - len(np.unique(sheet.annotator[use]))) // 2)
+
+
+def _groups(sheet: Sheet, habits: _Habits, unusual: Mask, same: Index) -> _Groups:
+    rows = np.flatnonzero(unusual & (same >= 2) & (same <= LARGEST))
+    _, first = np.unique(sheet.example[rows] * len(sheet.values) + sheet.code[rows], return_index=True)
+    row = rows[first]
+    start = np.searchsorted(sheet.example, sheet.example[row])
+    end = np.searchsorted(sheet.example, sheet.example[row], side="right")
+    sums = np.zeros((len(row), 3))
+    number = np.repeat(np.arange(len(row)), end - start)
+    member = np.repeat(start - np.cumsum(end - start) + (end - start), end - start) + np.arange(len(number))
+    odds = habits.odds(sheet.annotator[member], row[number])
+    for power in range(3):
+        sums[:, power] = np.bincount(number, odds ** (power + 1), len(row))
+    return _Groups(row, same[row], sums)
+
+
+def _shared(sheet: Sheet, groups: _Groups) -> dict[tuple[int, int], list[int]]:
+    """Pair of people → the groups in which both are."""
+    pairs: dict[tuple[int, int], list[int]] = {}
+    width = len(sheet.values)
+    order = np.argsort(sheet.example * width + sheet.code, kind="stable")
+    keys = (sheet.example * width + sheet.code)[order]
+    start = np.searchsorted(keys, sheet.example[groups.row] * width + sheet.code[groups.row])
+    for number, (begin, size) in enumerate(zip(start.tolist(), groups.size.tolist(), strict=True)):
+        who = sorted(sheet.annotator[order[begin : begin + size]].tolist())
+        for place, a in enumerate(who):
+            for b in who[place + 1 :]:
+                pairs.setdefault((a, b), []).append(number)
+    return dict(sorted(pairs.items()))
 
 
 def _pair(
-    sheet: Sheet, pairs: _Pairs, place: Index, one: int, back: int, trials: Index, same: Array, usual: Array
+    sheet: Sheet, habits: _Habits, groups: _Groups, unusual: Mask, a: int, b: int, hits: list[int]
 ) -> Row:
-    """The evidence of a pair, in both directions. What they share themselves does not count as what is usual."""
     from scipy.stats import binom
 
-    own = same[one] + same[back]
-    lift = (same.sum(axis=0) - own + 1) / np.maximum(usual.sum(axis=0) - usual[one] - usual[back], 1e-9)
-    told = []
-    for side in (one, back):
-        n, hits = int(trials[side]), int(same[side].sum())
-        chance = min(float((lift * usual[side]).sum()) / n, CEILING)
-        told.append((float(binom.sf(hits - 1, n, chance)), (hits / n - chance) / (1 - chance), n, hits, chance))
-    p = max(item[0] for item in told)
-    _, share, n, hits, chance = max(told, key=lambda item: item[1])
-    interval = wilson(hits, n)
-    low, high = ((end - chance) / (1 - chance) for end in (interval.low, interval.high))
-    mine = np.flatnonzero((place == one) & (pairs.same > 0))
-    a, b = (sheet.people[int(sheet.annotator[side[mine[0]]])] for side in (pairs.first, pairs.second))
-    order = _order(sheet.when[pairs.first[mine]], sheet.when[pairs.second[mine]])
-    later = {1: b, -1: a, 0: ""}[order[0]]
+    mine, theirs = (np.flatnonzero(sheet.annotator == who) for who in (a, b))
+    both = np.intersect1d(sheet.example[mine], sheet.example[theirs], assume_unique=True)
+    place = np.flatnonzero(np.isin(sheet.example[groups.row], both))
+    chance = _chance(groups, habits, place, a, b)
+    n, expected, shared = len(place), float(chance.sum()), len(hits)
+    own = min(int((unusual[rows] & np.isin(sheet.example[rows], both)).sum()) for rows in (mine, theirs))
+    interval = wilson(shared, max(own, shared))
+    usual = min(expected / own, 1 - 1e-9)
+    share, low, high = ((end - usual) / (1 - usual) for end in (shared / own, interval.low, interval.high))
+    p = float(binom.sf(shared - 1, n, expected / n))
+    example = sheet.example[groups.row[hits]]
+    order = _order(*(sheet.when[rows[np.searchsorted(sheet.example[rows], example)]] for rows in (mine, theirs)))
+    names = (sheet.people[a], sheet.people[b])
+    later = {1: names[1], -1: names[0], 0: ""}[order[0]]
     return {
-        "annotator": a, "other": b, "shared": hits, "n": n, "expected": chance * n, "share": max(0.0, share),
-        "low": max(0.0, low), "high": max(0.0, high), "later": later, "times_later": order[1], "timed": order[2], "p": p,
+        "annotator": names[0], "other": names[1], "shared": shared, "n": own, "expected": expected,
+        "share": max(0.0, share), "low": max(0.0, low), "high": max(0.0, high), "later": later, "times_later": order[1],
+        "timed": order[2], "p": p,
     }  # fmt: skip
+
+
+def _chance(groups: _Groups, habits: _Habits, place: Index, a: int, b: int) -> Array:
+    """The probability that a and b are both in each of these groups: by elementary symmetric functions of the odds."""
+    row, size = groups.row[place], groups.size[place]
+    one, two = (habits.odds(np.full(len(row), who), row) for who in (a, b))
+    first, second, third = groups.sums[place].T
+    pairs, triples = (first**2 - second) / 2, (first**3 - 3 * first * second + 2 * third) / 6
+    of_two = one * two / np.maximum(pairs, 1e-300)
+    of_three = one * two * (first - one - two) / np.maximum(triples, 1e-300)
+    result: Array = np.clip(np.where(size == 2, of_two, of_three), 0.0, 1.0)
+    return result
 
 
 def _order(first: Array, second: Array) -> tuple[int, int, int]:
@@ -110,26 +185,6 @@ def _order(first: Array, second: Array) -> tuple[int, int, int]:
     if ahead + behind == 0 or binomtest(ahead, ahead + behind).pvalue >= 0.05:
         return 0, max(ahead, behind), ahead + behind
     return (1 if ahead > behind else -1), max(ahead, behind), ahead + behind
-
-
-def _unusual(sheet: Sheet, third_parties: int) -> Iterator[_Pairs]:
-    size, group = group_sizes(sheet.example, sheet.code)
-    start = np.searchsorted(sheet.example, sheet.example)
-    third = size - 2
-    rare = np.flatnonzero((third >= third_parties) & (np.maximum(group - 2, 0) < RARE * third))
-    habits = _Habits.of(sheet, group)
-    cuts = np.searchsorted(np.cumsum(size[rare]), np.arange(CHUNK, size[rare].sum() + CHUNK, CHUNK))
-    for rows in np.split(rare, cuts):
-        if not len(rows):
-            continue
-        first = np.repeat(rows, size[rows])
-        second = start[first] + np.arange(len(first)) - np.repeat(np.cumsum(size[rows]) - size[rows], size[rows])
-        same = sheet.code[first] == sheet.code[second]
-        third_votes = group[first] - 1 - same
-        keep = (first != second) & (third_votes < RARE * third[first])
-        first, second, same, third_votes = first[keep], second[keep], same[keep], third_votes[keep]
-        usual = habits.rates(sheet.annotator[second], first)
-        yield _Pairs(first, second, same.astype(np.float64), np.minimum(third_votes, BUCKETS - 1), usual)
 
 
 @dataclass(frozen=True)
@@ -158,12 +213,13 @@ class _Habits:
         cells, mosts = int(cell.max(initial=-1)) + 1, int(most.max(initial=-1)) + 1
         return _Habits(most, cell, team, _tally(sheet.annotator * cells + cell), _tally(sheet.annotator * mosts + most))
 
-    def rates(self, who: Index, rows: Index) -> Array:
-        """How often these people give answers of the kind of these rows."""
+    def odds(self, who: Index, rows: Index) -> Array:
+        """The odds at which these people give answers of the kind of these rows."""
         cells, mosts = len(self.team), int(self.most.max()) + 1
         hits = _looked_up(self.counts, who * cells + self.cell[rows])
         size = _looked_up(self.sizes, who * mosts + self.most[rows])
-        result: Array = (hits + WEIGHT * self.team[self.cell[rows]]) / (size + WEIGHT)
+        rate = np.minimum((hits + WEIGHT * self.team[self.cell[rows]]) / (size + WEIGHT), MOST_GIVEN)
+        result: Array = rate / (1 - rate)
         return result
 
 

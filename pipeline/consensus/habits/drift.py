@@ -25,7 +25,7 @@ MOST_LABELS = 50
 
 @dataclass(frozen=True)
 class Change:
-    """place: answers before it. fall: mean before less mean after, with its 95 % interval. p: one-sided, that it does not fall."""
+    """place: answers before it. fall: mean before less mean after, with its 95 % interval. p: one-sided."""
 
     place: int
     fall: float
@@ -78,22 +78,23 @@ def _place(values: Array) -> int:
     return int(place[np.argmax(total[place - 1] / scale)])
 
 
-def falling(sheet: Sheet, score: Array, *, alpha: float, min_fall: float) -> list[Row]:
-    """Whose agreement falls. score: (v,) agreement of each answer with the others, in [0, 1], NaN where there is none.
+def falling(sheet: Sheet, *, alpha: float, min_fall: float) -> list[Row]:
+    """Whose agreement with the others falls.
 
     What the others' agreement among each other on the same examples explains is taken out first, so that harder examples,
     or a worse day for all, are no drift of one person; where an example has a single other answer it is left out.
     """
-    rows = []
+    rows: list[Row] = []
     for person, name in enumerate(sheet.people):
         mine = sheet.rows_of(person)
-        mine = mine[np.isfinite(score[mine]) & np.isfinite(sheet.rest[mine])]
-        if len(mine) >= SHORTEST:
-            found = change(_adjusted(score[mine], sheet.rest[mine]))
-            parts = (score[mine[: found.place]], score[mine[found.place :]])
-            before, after = (float(part.mean()) for part in parts)
-            ends = {"fall": found.fall, "low": found.low, "high": found.high}
-            rows.append({"annotator": name, "n": len(mine), "place": found.place, "before": before, "after": after, **ends, "p": found.p})
+        mine = mine[np.isfinite(sheet.rest[mine])]
+        if len(mine) < SHORTEST:
+            continue
+        own = sheet.own[mine]
+        found = change(_adjusted(own, sheet.rest[mine]))
+        before, after = float(own[: found.place].mean()), float(own[found.place :].mean())
+        ends = {"fall": found.fall, "low": found.low, "high": found.high, "p": found.p}
+        rows.append({"annotator": name, "n": len(mine), "place": found.place, "before": before, "after": after, **ends})
     for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
         row |= {"p": float(p), "flagged": bool(p < alpha and row["fall"] >= min_fall)}
     return rows
@@ -163,17 +164,13 @@ def _rises(
 
 
 def _person_rises(name: str, names: list[str], own: Array, rest: Array) -> list[Row]:
-    rows = []
+    rows: list[Row] = []
     for column in np.flatnonzero(own.sum(axis=0) >= MIN_COUNT):
         found = change(rest[:, column] - own[:, column])
         parts = (slice(None, found.place), slice(found.place, None))
         before, after = (float(own[part, column].mean()) for part in parts)
         usual = [float(rest[part, column].mean()) for part in parts]
-        rows.append(
-            {
-                "annotator": name, "label": names[column], "n": len(own), "place": found.place, "before": before,
-                "after": after, "others_before": usual[0], "others_after": usual[1], "rise": found.fall, "low": found.low,
-                "high": found.high, "p": found.p,
-            }  # fmt: skip
-        )
+        told = {"annotator": name, "label": names[column], "n": len(own), "place": found.place, "before": before, "after": after}
+        ends = {"rise": found.fall, "low": found.low, "high": found.high, "p": found.p}
+        rows.append({**told, "others_before": usual[0], "others_after": usual[1], **ends})
     return rows

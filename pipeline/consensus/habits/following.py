@@ -20,8 +20,8 @@ WEIGHT = 5.0  # pseudo-answers at the team's rate, in the rate of one person
 
 @dataclass(frozen=True)
 class Suggested:
-    """Of each row of a sheet (v,): whether the answer equals the suggestion; whether that was shown before the answer was begun, or
-    held back; and whether the others' answers speak for another one, told apart as nothing, right and wrong (0, 1, 2)."""
+    """Of each row of a sheet (v,): whether the answer equals the suggestion; whether that was shown before the answer was begun,
+    or held back; and what the others' answers say of it: nothing (0), right (1), wrong (2)."""
 
     taken: NDArray[np.bool_]
     shown: NDArray[np.bool_]
@@ -39,7 +39,8 @@ def following(sheet: Sheet, suggestions: pd.DataFrame, *, alpha: float, min_shar
     """
     said = _suggested(sheet, suggestions)
     rows = [row for person in range(len(sheet.people)) if (row := _person(sheet, said, person)) is not None]
-    total = {key: sum(row[key] for row in rows) for key in ("followed", "wrong", "excused", "taken", "shown", "held_taken", "held")}
+    counts = ("followed", "wrong", "excused", "taken", "shown", "held_taken", "held")
+    total = {key: sum(row[key] for row in rows) for key in counts}
     for row in rows:
         row |= _against(row, {key: total[key] - row[key] for key in total})
     p = holm([row[key] for row in rows for key in ("p_wrong", "p_gap")]).reshape(-1, 2)

@@ -15,7 +15,8 @@ WEIGHT = 2.0  # pseudo-answers at everybody's rate, in how often the others get 
 
 
 def gold(
-    table: pd.DataFrame, truth: pd.DataFrame, similarity: Similarity | None, *, alpha: float, min_effect: float, min_gap: float
+    table: pd.DataFrame, truth: pd.DataFrame, similarity: Similarity | None, *, alpha: float, min_effect: float,
+    min_gap: float,
 ) -> list[Row]:
     """Accuracy of each annotator on ground truth, against the others' on the same examples. `table`, `truth`: as `latest_answers`
     and `truths` give them. similarity: how near an answer is to the truth, in [0, 1]; None where it is right or wrong.
@@ -29,7 +30,8 @@ def gold(
         shown = {"annotator": str(name), "n": len(mine), "accuracy": float(score.mean()), "others": float(others.mean())}
         rows.append({**shown, **_judged(score, others, similarity is None)})
     for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
-        far = cohens_h(row["others"], row["accuracy"]) >= min_effect if similarity is None else row["others"] - row["accuracy"] >= min_gap
+        gap, effect = row["others"] - row["accuracy"], float(cohens_h(row["others"], row["accuracy"]))
+        far = effect >= min_effect if similarity is None else gap >= min_gap
         row |= {"p": float(p), "flagged": bool(p < alpha and far)}
     return rows
 

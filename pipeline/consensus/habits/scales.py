@@ -12,6 +12,8 @@ from pipeline.consensus.habits.sheet import Sheet
 from pipeline.statistics import holm
 
 Mask = NDArray[np.bool_]
+MANY = 8  # people from whom on it is known how much they differ
+OUTSIDE = 2.0  # robust standard deviations of the people's shifts: who lies within is as far off as anybody
 LEAST_SPREAD = 20  # ratings; a standard deviation of fewer says little
 
 
@@ -27,11 +29,12 @@ def widths(sheet: Sheet) -> dict[str, float]:
 def scales(sheet: Sheet, widths: dict[str, float], *, alpha: float, min_shift: float, min_spread: float) -> list[Row]:
     """A row per annotator and scale. widths: scale → its highest less its lowest rating.
 
-    shift: mean difference to the others' mean on the same examples, as a share of the scale's width; above 0 is milder. spread: the
-    standard deviation of the ratings over that of the others' on the same examples. Flagged (`shifted`) if the shift is at
-    least min_shift and by a t-test not 0; (`narrow`) if the spread is below min_spread, by the same on log-spread with its
-    jackknife error. Who was found first does not count as one of the others for the rest: beside a strict colleague
-    everybody looks mild. An example needs two others: between two people a difference has no owner.
+    shift: mean difference to the others' mean on the same examples, as a share of the scale's width; above 0 is milder.
+    spread: the standard deviation of the ratings over that of the others' on the same examples. Flagged (`shifted`) if the
+    shift is at least min_shift, outside of what is usual among many, and by a t-test not 0; (`narrow`) if the spread is
+    below min_spread, by the same on log-spread with its jackknife error. Who was found first does not count as one of the
+    others for the rest: beside a strict colleague everybody looks mild. An example needs two others: between two people a
+    difference has no owner.
     """
     tables = {name: _ratings(sheet, name) for name in widths}
     found: dict[str, Row] = {}
@@ -64,11 +67,18 @@ def _rows(
             row = _person(sheet, given, usable & (sheet.annotator == person), counted, person in gone, widths[name])
             rows += [{"annotator": sheet.people[person], "scale": name, **row}] if row else []
     shifts, spreads = (holm([row[key] for row in rows]) for key in ("p", "p_spread"))
+    usual = {name: _usual([row["shift"] for row in rows if row["scale"] == name]) for name in tables}
     for row, p, q in zip(rows, shifts.tolist(), spreads.tolist(), strict=True):
-        shifted = p < alpha and abs(row["shift"]) >= min_shift
+        shifted = p < alpha and abs(row["shift"]) >= max(min_shift, OUTSIDE * usual[row["scale"]])
         narrow = q < alpha and row["spread"] < min_spread
         row |= {"p": p, "p_spread": q, "shifted": shifted, "narrow": narrow, "flagged": shifted or narrow}
     return rows
+
+
+def _usual(shifts: list[float]) -> float:
+    """The robust standard deviation of people's shifts; 0 where there are few. In POPQUORN half of 262 people lie more than a
+    tenth of the scale off: where tastes differ, that is no fault of one of them."""
+    return 1.4826 * float(np.median(np.abs(shifts))) if len(shifts) >= MANY else 0.0
 
 
 def _person(sheet: Sheet, given: Array, mine: Mask, counted: Mask, is_gone: bool, width: float) -> Row | None:
@@ -79,7 +89,7 @@ def _person(sheet: Sheet, given: Array, mine: Mask, counted: Mask, is_gone: bool
     rows = np.flatnonzero(mine)
     own, where = given[rows], sheet.example[rows]
     inside = 0 if is_gone else 1
-    others = size[where] - inside
+    others = (size[where] - inside).astype(np.float64)
     keep = others >= 2
     if keep.sum() < ENOUGH or width <= 0:
         return None

@@ -21,11 +21,11 @@ ROUNDS = 3  # comparisons of an answer with others' answers to other examples: e
 class Sheet:
     """All of v answers, sorted by example and annotator; the arrays are (v,).
 
-    example, annotator: places in `examples` and `people`. code: place in `values`, JSON; equal answers have the same. when:
-    seconds since 1970 at which the answer was given on the page, NaN where unknown or brought in from elsewhere. turn: its place in the person's own sequence.
-    own: mean similarity to the others' answers to the same example, NaN where nobody else answered. rest: mean similarity
-    among those others, NaN where they are fewer than two. chance: (people,) mean similarity of a person's answers to what
-    others answer to other examples.
+    example, annotator: places in `examples` and `people`. code: place in `values`, JSON; equal answers have the same.
+    when: seconds since 1970 at which the answer was given on the page, NaN where unknown or brought in from elsewhere. turn: its
+    place in the order of all answers. own: mean similarity to the others' answers to the same example, NaN where nobody else
+    answered. rest: mean similarity among those others, NaN where they are fewer than two. chance: (people,) mean similarity
+    of a person's answers to what others answer to other examples.
     """
 
     example: Index

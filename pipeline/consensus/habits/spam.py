@@ -23,7 +23,7 @@ def spam(sheet: Sheet, *, alpha: float) -> list[Row]:
     Flagged if it is below half of the others' among each other on the same examples, by a t-test, and its interval holds 0.
     Where the others do not know either (below TOLD), or an example has a single other answer, nobody is judged.
     """
-    rows = []
+    rows: list[Row] = []
     for person, name in enumerate(sheet.people):
         mine = np.flatnonzero((sheet.annotator == person) & np.isfinite(sheet.rest))
         chance = float(sheet.chance[person])

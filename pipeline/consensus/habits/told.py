@@ -1,4 +1,4 @@
-"""What was found about somebody, in sentences that a team lead can say to them: what happened how often, and what the others do."""
+"""What was found about somebody, in sentences that a team lead can say to them: what happened, how often, and what others do."""
 
 from __future__ import annotations
 
@@ -74,16 +74,17 @@ def spam(row: Row) -> Said:
     kind = {"random": "", "constant": "; nearly all are the same answer"}
     how = kind.get(row["pattern"], f"; they repeat in a {row['pattern']}")
     return row["annotator"], 1.0, (
-        f"The {row['n']} shared answers have nothing to do with what is asked{how}: of what the others' answers tell of each other "
-        f"({row['others']:.0%}), these tell {max(row['content'], 0):.0%} ({row['low']:.0%} to {row['high']:.0%})."
+        f"The {row['n']} shared answers have nothing to do with what is asked{how}: beyond chance they agree with the others "
+        f"by {max(row['content'], 0):.0%} ({row['low']:.0%} to {row['high']:.0%}); the others among each other by "
+        f"{row['others']:.0%}."
     )  # fmt: skip
 
 
 def drift(row: Row) -> Said:
     return row["annotator"], min(1.0, row["fall"] * 2), (
         f"Agreed with the others by {row['before']:.0%} in the first {row['place']} answers and by {row['after']:.0%} in the "
-        f"{row['n'] - row['place']} after; {row['fall'] * 100:.0f} points ({row['low'] * 100:.0f} to {row['high'] * 100:.0f}) are not "
-        "explained by harder examples."
+        f"{row['n'] - row['place']} after: {row['fall'] * 100:.0f} points less ({row['low'] * 100:.0f} to "
+        f"{row['high'] * 100:.0f}) on examples on which the others agree as before."
     )  # fmt: skip
 
 
@@ -108,8 +109,8 @@ def _copied(row: Row, who: str) -> str:
         else "who answered first cannot be told"
     )
     return (
-        f"Shares {row['shared']} of {row['n']} unusual answers with annotator {other}, where {row['expected']:.1f} would be expected "
-        f"of two people who work apart; {order}. The same source, such as notes, would look the same."
+        f"Shares {row['shared']} of {row['n']} unusual answers with annotator {other}; of two who work apart "
+        f"{row['expected']:.1f} would be expected; {order}. A source in common, such as notes, would look the same."
     )
 
 
@@ -118,13 +119,14 @@ def followed(row: Row) -> Said:
     if row["follows_wrong"]:
         parts.append(
             f"Took over {row['followed']} of {row['wrong']} suggestions that the others' answers contradict "
-            f"({row['followed_low']:.0%} to {row['followed_high']:.0%}); of such, the others take over {row['others_share']:.0%} that "
-            "they would not have said by themselves."
+            f"({row['followed_low']:.0%} to {row['followed_high']:.0%}): {row['share']:.0%} more than by mistakes of their own, "
+            f"the others {row['others_share']:.0%}."
         )
     if row["leans"]:
         parts.append(
-            f"Agrees with {row['shown_rate']:.0%} of {row['shown']} suggestions that were shown, but with {row['held_rate']:.0%} of "
-            f"{row['held']} that were held back: {row['gap'] * 100:.0f} points ({row['gap_low'] * 100:.0f} to "
+            f"Agrees with {row['shown_rate']:.0%} of {row['shown']} suggestions that were shown, but with "
+            f"{row['held_rate']:.0%} of {row['held']} that were held back: {row['gap'] * 100:.0f} points "
+            f"({row['gap_low'] * 100:.0f} to "
             f"{row['gap_high'] * 100:.0f}), the others {row['others_gap'] * 100:.0f}."
         )
     return row["annotator"], min(1.0, max(row["share"], row["gap"])), " ".join(parts)
@@ -133,8 +135,8 @@ def followed(row: Row) -> Said:
 def gold(row: Row) -> Said:
     ends = f" ({row['low']:.0%} to {row['high']:.0%})" if row["low"] is not None else ""
     return row["annotator"], 1 - row["accuracy"], (
-        f"Right in {row['accuracy']:.0%}{ends} of {row['n']} examples whose answer was decided; the others in {row['others']:.0%} of the "
-        "same ones."
+        f"Right in {row['accuracy']:.0%}{ends} of {row['n']} examples whose answer was decided; the others in "
+        f"{row['others']:.0%} of the same ones."
     )  # fmt: skip
 
 
@@ -142,11 +144,11 @@ def scale(row: Row) -> Said:
     parts = []
     if row["shifted"]:
         parts.append(
-            f"Rates “{row['scale']}” {'milder' if row['shift'] > 0 else 'stricter'} than the others on the same {row['n']} examples, by "
-            f"{abs(row['shift']):.0%} of the scale ({row['low']:+.0%} to {row['high']:+.0%})."
+            f"Rates “{row['scale']}” {'higher' if row['shift'] > 0 else 'lower'} than the others on the same {row['n']} "
+            f"examples, by {abs(row['shift']):.0%} of the scale ({row['low']:+.0%} to {row['high']:+.0%})."
         )
     if row["narrow"]:
-        parts.append(f"Uses little of the scale “{row['scale']}”: the ratings vary by {row['spread']:.0%} of what the others' do.")
+        parts.append(f"Uses little of “{row['scale']}”: the ratings vary by {row['spread']:.0%} of what the others' do.")
     return row["annotator"], min(1.0, max(abs(row["shift"]) * 2, 1 - row["spread"])), " ".join(parts)
 
 
@@ -159,7 +161,10 @@ def words(parts: Iterable[tuple[str, list[Row], Callable[[Row], Said | list[Said
                 said = say(row)
                 p = min(row[key] for key in ("p", "p_wrong", "p_gap", "p_spread") if key in row) if about != "speed" else None
                 for who, bad, sentence in said if isinstance(said, list) else [said]:
-                    told.append({"annotator": who, "about": about, "severity": bad, "p": p, "sentence": sentence})
+                    other = {row["annotator"]: row["other"], row["other"]: row["annotator"]}[who] if "other" in row else ""
+                    told.append(
+                        {"annotator": who, "about": about, "severity": bad, "p": p, "sentence": sentence, "other": other}
+                    )
     return sorted(told, key=lambda row: (row["annotator"], -row["severity"], row["about"], row["sentence"]))
 
 
@@ -175,7 +180,7 @@ def not_told(sheet: Sheet, rows: dict[str, list[Row]]) -> list[str]:
     elif not rows["drift"]:
         told.append(f"Drift: nobody has {SHORTEST} answers to examples that two others answered, too.")
     if (size < COPYING).all():
-        told.append(f"Copying from each other: no example has {COPYING} answers, so that nobody can say which of them are unusual.")
+        told.append(f"Copying from each other: no example has {COPYING} answers, which it takes to call one of them unusual.")
     if not np.isfinite(sheet.when).any():
         told.append("Order in time: the answers carry no times, so their order is taken from their numbers.")
     if not rows["suggestions"]:
