@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import cli_serve, console, screens
+from flows import cli_checks, cli_serve, console, screens
 from flows.cli_assign import assign
 from flows.cli_back import predictions, review, truth
 from flows.cli_compare import compare
@@ -87,6 +87,9 @@ def templates(
         rows = [{"name": item, **_template(known.template(item), brief=True)} for item in known.names()]
         finish({"templates": rows}, as_json, screens.templates)
     finish(_template(known.template(str(name)), brief=False), as_json, screens.template)
+
+
+app.command("checks")(cli_checks.checks)
 
 
 def _template(found: Any, *, brief: bool) -> dict[str, Any]:
