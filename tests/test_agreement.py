@@ -321,4 +321,5 @@ def test_no_fact_is_a_number_that_is_none() -> None:
     unused, empty = of_labels(simulated(40), ("a", "b", "c", "unused")), spanned([(1, "p", []), (1, "q", [])])
     for found in (unused, empty, sets([(1, "p", ["a"])])):
         assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert labels_agreement.NOTHING in sets([(1, "p", ["a"])])["reason"]
+    assert sets([(1, "p", ["a"])])["reason"] == labels_agreement.ALONE
+    assert empty["reason"] == labels_agreement.ALIKE

@@ -19,7 +19,8 @@ from pipeline.consensus.pairwise import Given, Kappa, Row
 from pipeline.types import IntArray, Interval
 
 MOST_LABELS = 500  # rows told: no reader goes further
-NOTHING = "no example has answers of two annotators, or all answers are the same"
+ALONE = "no example has answers of two annotators"
+ALIKE = "all answers are the same: chance alone would agree as well"
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Measures:
     """measure: its name. units: what alpha needs of the examples (positions) asked for, or of each dimension of these, whose
     mean is the figure. labels: of each label its name, the same, and the examples in which it was given. distance: (p,) of the
     pairs of answers, and what each counts, `weight`, if not the same; chance: the distance to expect. kappa: of two annotators,
-    in the words `pairs_measure`. also: further measures.
+    in the words `pairs_measure`. also: further measures. meaning: in plain words, when two answers agree. parts: what `labels`
+    are of.
     """
 
     measure: str
@@ -38,20 +40,22 @@ class Measures:
     kappa: Kappa
     pairs_measure: str
     also: list[Row]
+    meaning: str
+    parts: str = "label"
     weight: Array | None = None
 
 
 def facts(table: Given, found: Measures, examples: pd.DataFrame, *, slices: tuple[str, ...], seed: int) -> dict[str, Any]:
-    """measure, overall (value, low, high, level), reason (why there is none), labels, slices, pairs, annotators, and `also`:
-    further measures (measure, value, low, high, n, meaning), not all of them corrected for chance: their meaning says so."""
+    """measure, meaning, overall (value, low, high, level), reason (why there is none), labels, slices, pairs, annotators, and
+    `also`: further measures (measure, value, low, high, n, meaning), not all of them corrected for chance: their meaning says
+    so."""
     overall = interval(found.units(np.arange(table.n)), seed=seed)
+    said = {"measure": found.measure, "meaning": found.meaning, "parts": found.parts, "pairs_measure": found.pairs_measure}
     if overall is None:
-        return {
-            "measure": found.measure, "overall": None, "reason": NOTHING, "labels": [], "slices": [], "pairs": [],
-            "pairs_measure": found.pairs_measure, "annotators": [], "also": [],
-        }  # fmt: skip
+        reason = ALIKE if len(table.left) else ALONE
+        return {**said, "overall": None, "reason": reason, "labels": [], "slices": [], "pairs": [], "annotators": [], "also": []}
     return {
-        "measure": found.measure,
+        **said,
         "overall": overall.as_dict(),
         "reason": "",
         "labels": [
@@ -59,7 +63,6 @@ def facts(table: Given, found: Measures, examples: pd.DataFrame, *, slices: tupl
         ],
         "slices": _per_slice(table, found, examples, slices, seed),
         "pairs": pairwise.pair_rows(table, found.kappa),
-        "pairs_measure": found.pairs_measure,
         "annotators": pairwise.annotator_rows(table, found.distance, found.chance, found.weight),
         "also": found.also,
     }
@@ -131,6 +134,8 @@ def agreement(
         kappa=pairwise.of_labels(label, distance, seed=seed),
         pairs_measure="Cohen's kappa" if plain else "Cohen's kappa, weighted",
         also=_also(table, counts, label, plain, seed),
+        meaning="Two annotators agree on an example if they give it the same label"
+        + ("." if plain else "; some labels are nearer to each other than others, and half agree."),
     )
     return facts(table, found, examples, slices=slices, seed=seed)
 

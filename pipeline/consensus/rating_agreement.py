@@ -39,6 +39,8 @@ def measures(table: Given, *, seed: int) -> Measures:
         kappa=pairwise.of_numbers(values, seed=seed),
         pairs_measure="Cohen's kappa, weighted by squared differences",
         also=_also(names, squared, seed),
+        meaning="Two ratings agree the more, the fewer of all ratings lie between them.",
+        parts="rating",
     )
 
 

@@ -81,6 +81,8 @@ def measures(table: Given, examples: pd.DataFrame, *, seed: int) -> Measures:
         kappa=pairwise.of_distances(distance, chance, weight, seed=seed),
         pairs_measure="Agreement beyond chance",
         also=_f1(table, spans, read, seed),
+        meaning="Two annotators agree on a word if it lies in spans of the same types for both, or in none for both.",
+        parts="type of span",
         weight=weight,
     )
 

@@ -34,6 +34,9 @@ def measures(table: Given, alike: Alike, *, sets: bool, seed: int) -> Measures:
         chance=chance,
         kappa=pairwise.of_distances(1 - near, chance, seed=seed),
         pairs_measure="Agreement beyond chance",
+        meaning="Two sets agree by the share of their labels that they have in common."
+        if sets
+        else "Two texts agree by the words that they have in common, beyond what answers to different examples have.",
         also=[
             *(_masi(table, seed) if sets else []),
             *_mean(table, near, seed),

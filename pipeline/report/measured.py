@@ -82,15 +82,21 @@ def kept(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return dots(made, title="Share fit for training, by slice", unit="share")
 
 
-def agreement(agreement: dict[str, Any]) -> list[dict[str, Any]]:
+def agreement(agreement: dict[str, Any], names: dict[str, str]) -> list[dict[str, Any]]:
+    """A chart each for labels (or ratings, or types of spans), slices and annotators, where there are any."""
     overall = agreement["overall"]["value"] if agreement["overall"] else None
-    names: list[tuple[str, str, Callable[[dict[str, Any]], str]]] = [
-        ("labels", "Agreement on each label", lambda item: str(item["label"])),
+    parts: list[tuple[str, str, Callable[[dict[str, Any]], str]]] = [
+        ("labels", f"Agreement on each {agreement.get('parts', 'label')}", lambda item: str(item["label"])),
         ("slices", "Agreement in each slice", lambda item: f"{item['slice']} {item['group']}"),
+        (
+            "annotators",
+            "Agreement of each annotator with the others",
+            lambda item: names.get(str(item["annotator"]), str(item["annotator"])),
+        ),
     ]
     charts = []
-    for key, title, name in names:
-        rows = [Dot(name(item), item["value"], item["low"], item["high"], item["n"]) for item in agreement[key]]
+    for key, title, name in parts:
+        rows = [Dot(name(item), item["value"], item["low"], item["high"], item["n"]) for item in agreement.get(key, [])]
         note = "" if overall is None else "The dashed line is the agreement over all."
         charts.append(dots(rows, title=title, note=note, unit="value", reference=overall))
     return [chart for chart in charts if chart["rows"]]

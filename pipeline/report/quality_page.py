@@ -51,7 +51,7 @@ def _page(run: Run) -> dict[str, Any]:
         "label_chart": measured.shares(run.summary["labels"]),
         "rates": measured.slice_rates(run.summary),
         "kept_chart": measured.kept(run.summary["verdicts_by_slice"]),
-        "agreement_charts": measured.agreement(run.summary["agreement"]),
+        "agreement_charts": measured.agreement(run.summary["agreement"], run.names),
         "pairs": measured.pairs(run.summary["agreement"]["pairs"], run.names),
         "people": measured.people(run),
         "bias": bias_section.section(run),
