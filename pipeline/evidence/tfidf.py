@@ -33,17 +33,26 @@ def word_vectors(texts: Sequence[str], dimensions: int = DIMENSIONS) -> FloatArr
     size = min(dimensions, len(texts) // 3, weights.shape[1])
     if size < 1:
         return np.zeros((len(texts), 0), np.float32)
-    random = np.random.default_rng(0)
-    start = random.standard_normal((weights.shape[1], min(size + OVERSAMPLING, min(weights.shape)))).astype(np.float32)
-    range_, _ = np.linalg.qr(weights @ start)
+    width = min(size + OVERSAMPLING, *weights.shape)
+    start = np.random.default_rng(0).standard_normal((weights.shape[1], width), dtype=np.float32)
+    range_ = _orthonormal(weights @ start)
     for _ in range(PASSES):
-        range_, _ = np.linalg.qr(weights @ (weights.T @ range_))
+        range_ = _orthonormal(weights @ (weights.T @ range_))
     folded = weights.T @ range_
     values, turn = np.linalg.eigh(folded.T @ folded)
     best = np.argsort(-values, kind="stable")[:size]
-    result: FloatArray = (range_ @ turn[:, best]) * np.sqrt(np.maximum(values[best], 0))
+    result: FloatArray = (range_ @ np.ascontiguousarray(turn[:, best])) * np.sqrt(np.maximum(values[best], 0))
     result[weights.getnnz(axis=1) == 0] = 0  # and not 1e-18, which has a direction
     return result.astype(np.float32)
+
+
+def _orthonormal(columns: FloatArray) -> FloatArray:
+    """(n, at most k) with the same range, by the eigenvectors of the products: a fifth of the cost of a QR decomposition, and
+    exact enough, since the passes keep the columns apart."""
+    values, turn = np.linalg.eigh((columns.T @ columns).astype(np.float64))
+    real = values > 1e-6 * values[-1]
+    result: FloatArray = columns @ (turn[:, real] / np.sqrt(values[real])).astype(np.float32)
+    return result
 
 
 def _tfidf(texts: Sequence[str]) -> Any:
