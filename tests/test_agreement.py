@@ -4,6 +4,7 @@ answer."""
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from report_folders import build
 
 from pipeline.consensus import agreement as labels_agreement
 from pipeline.consensus import pairwise, rating_agreement, span_agreement, whole_agreement
@@ -25,6 +27,8 @@ from pipeline.consensus.alphas import (
     interval,
 )
 from pipeline.consensus.whole import remembered
+from pipeline.report import quality
+from pipeline.store import write_json
 from pipeline.tasks import multi_label_classification, text_generation
 from pipeline.types import Control, Scheme
 
@@ -323,3 +327,24 @@ def test_no_fact_is_a_number_that_is_none() -> None:
         assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert sets([(1, "p", ["a"])])["reason"] == labels_agreement.ALONE
     assert empty["reason"] == labels_agreement.ALIKE
+
+
+def test_the_report_shows_what_was_measured_in_plain_words_whatever_texts_come_in(tmp_path: Path) -> None:
+    """Of spans, with annotators and types whose names are markup."""
+    hostile = "<img src=x onerror=alert(1)>"
+    anna, rome = span(0, 4, hostile), span(15, 19, "LOC")
+    rows = [(row, who, [anna, rome] if who == "p" or row % 2 else [rome]) for row in range(12) for who in ("p", hostile)]
+    found = spanned(rows)
+    summary = build(tmp_path)
+    write_json(tmp_path / "summary.json", {**summary, "agreement": found})
+    page = quality(tmp_path)
+    section = page[page.index('<section id="agreement">') : page.index('<section id="annotators">')]
+    assert "Two annotators agree on a word if" in section
+    assert "Agreement on each type of span" in section
+    assert "Agreement of each annotator with the others" in section
+    assert "Agreement beyond chance of each pair of annotators" in section
+    for row in found["also"]:
+        assert row["measure"] in section
+        assert f"{row['value']:.2f}" in section
+    assert hostile not in page
+    assert "&lt;img src=x" in section
