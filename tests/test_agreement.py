@@ -299,6 +299,7 @@ def test_texts_without_spaces_have_words_too() -> None:
     assert len(span_agreement.middles("don't, no")) == 5
     found = spanned([(1, "p", [span(0, 2)]), (1, "q", [span(0, 2)])], text="東京に行く")
     assert found["overall"]["value"] == 1
+    assert spanned([(1, "p", []), (1, "q", [])], text=" ")["overall"] is None
 
 
 def test_written_answers_are_held_against_answers_to_other_examples() -> None:

@@ -162,5 +162,5 @@ def _also(table: Given, counts: Array, label: IntArray, plain: bool, seed: int) 
 
 def _fleiss(found: Interval, answers: float) -> Interval:
     """Fleiss (1971) expects two answers to be drawn with replacement, alpha without: N / (N − 1) of its expected distance."""
-    value, low, high = (1 - (1 - x) * answers / (answers - 1) for x in (found.value, found.low, found.high))
+    value, low, high = (float(1 - (1 - x) * answers / (answers - 1)) for x in (found.value, found.low, found.high))
     return Interval(value, low, high, found.level)

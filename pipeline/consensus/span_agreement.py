@@ -91,8 +91,8 @@ def _units(values: Sequence[IntArray], kinds: int) -> Units:
     """Words as units, summed over each example; (n, kinds) counts of values."""
     features, within = np.zeros((len(values), kinds)), np.zeros(len(values))
     for row, part in enumerate(values):
-        if len(part) >= 2:
-            counts = np.stack([(part == kind).sum(0) for kind in np.unique(part)], axis=1).reshape(part.shape[1], -1)
+        if len(part) >= 2 and part.size:
+            counts = np.stack([(part == kind).sum(0) for kind in np.unique(part)], axis=1)
             within[row] = from_counts(counts).within.sum()
             np.add.at(features[row], part.ravel(), 1.0)
     return Units(within, features.sum(1), features, 1.0 - np.eye(kinds))
