@@ -11,9 +11,10 @@ SENTENCES = 4  # about one person
 
 
 def people(run: Run) -> dict[str, Any]:
-    """needing: people with what to say to them, worst first; gold: their accuracy on what was decided; suggested: what they do with
-    suggestions, and `together` what all do; circles: groups who share unusual answers; not_told: what could not be asked."""
-    facts = next((item["facts"] for item in run.summary["checks"] if item["check"] == "annotators"), {})
+    """needing: people with what to say to them, worst first; gold: their accuracy on what was decided; suggested: what they do
+    with suggestions, and `together` what all do; circles: groups who share unusual answers; not_told: what could not be asked."""
+    found = [item["facts"] for item in run.summary["checks"] if item["check"] == "annotators"]
+    facts: dict[str, Any] = found[0] if found else {}
     needing = _needing(run, facts.get("words", []))
     suggested = sorted(facts.get("suggestions", []), key=lambda row: (not row["flagged"], -row["share"], row["annotator"]))
     return {

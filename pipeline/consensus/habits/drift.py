@@ -19,6 +19,7 @@ from pipeline.statistics import holm
 
 SPLITS = (0.25, 0.5, 0.75)
 SHORTEST = 40  # answers: ten in the shorter part
+OWN = 0.5  # of a fall that is to be laid at somebody's door, more than half must be theirs alone
 EDGE = 0.1  # of the sequence, in which no change is placed
 MOST_LABELS = 50
 
@@ -81,8 +82,10 @@ def _place(values: Array) -> int:
 def falling(sheet: Sheet, *, alpha: float, min_fall: float) -> list[Row]:
     """Whose agreement with the others falls.
 
-    What the others' agreement among each other on the same examples explains is taken out first, so that harder examples,
-    or a worse day for all, are no drift of one person; where an example has a single other answer it is left out.
+    What the others' agreement among each other on the same examples explains is taken out first, as far as the two vary together;
+    where an example has a single other answer it is left out. fall: by how much more the person's agreement falls than that
+    of the others. Flagged if this is min_fall at least, above 0 by itself, and more than half of the whole fall, so that harder
+    examples, or a worse day for all, are no drift of one person.
     """
     rows: list[Row] = []
     for person, name in enumerate(sheet.people):
@@ -93,11 +96,18 @@ def falling(sheet: Sheet, *, alpha: float, min_fall: float) -> list[Row]:
         own = sheet.own[mine]
         found = change(_adjusted(own, sheet.rest[mine]))
         before, after = float(own[: found.place].mean()), float(own[found.place :].mean())
-        ends = {"fall": found.fall, "low": found.low, "high": found.high, "p": found.p}
+        ends = {**_beyond(own - sheet.rest[mine], found.place), "p": found.p}
         rows.append({"annotator": name, "n": len(mine), "place": found.place, "before": before, "after": after, **ends})
     for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
-        row |= {"p": float(p), "flagged": bool(p < alpha and row["fall"] >= min_fall)}
+        own = row["low"] > 0 and row["fall"] >= OWN * (row["before"] - row["after"])
+        row |= {"p": float(p), "flagged": bool(p < alpha and row["fall"] >= min_fall and own)}
     return rows
+
+
+def _beyond(values: Array, place: int) -> Row:
+    """The fall of the values at a place, with its 95 % interval."""
+    fall, error = float(values[:place].mean() - values[place:].mean()), _gap(values, place)[1]
+    return {"fall": fall, "low": fall - 1.96 * error, "high": fall + 1.96 * error}
 
 
 def _adjusted(score: Array, rest: Array) -> Array:

@@ -83,8 +83,8 @@ def spam(row: Row) -> Said:
 def drift(row: Row) -> Said:
     return row["annotator"], min(1.0, row["fall"] * 2), (
         f"Agreed with the others by {row['before']:.0%} in the first {row['place']} answers and by {row['after']:.0%} in the "
-        f"{row['n'] - row['place']} after: {row['fall'] * 100:.0f} points less ({row['low'] * 100:.0f} to "
-        f"{row['high'] * 100:.0f}) on examples on which the others agree as before."
+        f"{row['n'] - row['place']} after: {row['fall'] * 100:.0f} points ({row['low'] * 100:.0f} to {row['high'] * 100:.0f}) "
+        "more than the others' agreement fell on the same examples."
     )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ OF_SKILL = {"agreement", "confusions", "gold", "speed"}  # what a team of uneven
 
 
 def rows(*, quick: bool) -> Iterator[Row]:
-    yield from _false_alarms("mixed", QUOTED, 20 if quick else 400)
+    yield from _false_alarms("mixed", QUOTED, 20 if quick else 300)
     yield from _power("mixed", QUOTED, 4 if quick else 40)
     yield from _real()
     yield from _speed(10_000 if quick else 100_000)
