@@ -1,8 +1,10 @@
 """Bias checks: what they find of what was planted, and how often they name anybody where there is nothing to be found.
 
-Simulated: 200 corpora each, drawn from seeds 10,000 to 10,199; the thresholds were chosen on seeds 0 to 99 and on TREC, banking77 and
-SST-2. A false alarm is a corpus in which a check flags anything at all. Real: HS-Brexit, POPQUORN, MD-Agreement, madlibs and
-CrowS-Pairs, none of which was used to choose anything.
+Simulated: 200 corpora each, drawn from seeds 10,000 to 10,199; thresholds come from the literature named beside them and were
+looked at on seeds 0 to 59 (and those of `artefacts` on TREC, banking77 and SST-2). A false alarm is a corpus in which a check
+flags anything at all. Real: HS-Brexit, POPQUORN, MD-Agreement, madlibs and CrowS-Pairs. On a part of madlibs it was seen that a
+name has to be held against neutral words (`counterfactual`), so madlibs is no unseen set for that check; nothing was chosen on
+the others.
 """
 
 from __future__ import annotations
@@ -16,7 +18,15 @@ from typing import Any
 import numpy as np
 import orjson
 import pandas as pd
-from corpora import annotations_table, clusters, consensus_table, corpus, examples_table, leave_one_out, with_probabilities
+from corpora import (
+    annotations_table,
+    clusters,
+    consensus_table,
+    corpus,
+    examples_table,
+    leave_one_out,
+    with_probabilities,
+)
 from measured.row import Row, cost, shared
 
 from pipeline.statistics import wilson
@@ -141,7 +151,7 @@ def served(random: Random, planted: bool) -> Corpus:
 
 
 def given_away(random: Random, planted: bool) -> Corpus:
-    """500 texts of 5 to 40 words; where it is planted, “harsh” ones have a third more words, and a field says it for .6 of them."""
+    """500 texts of 5 to 40 words; where it is planted, “harsh” ones are 1.6 times as long, and a field says it for .6 of them."""
     truth = random.integers(0, 2, 500)
     size = random.integers(5, 41, 500) * np.where(truth & planted, 1.6, 1.0)
     texts = [" ".join(f"w{word}" for word in random.integers(0, 400, int(length))) for length in size]
@@ -165,8 +175,8 @@ def harsh_person(random: Random, planted: bool) -> Corpus:
 
 
 def answered(random: Random, gap: float, people: int, examples: int, each: int, spread: float) -> list[tuple[int, str, str]]:
-    """Votes by people of two groups of equal size, `each` an example; every person has a rate of “harsh” of their own, by `spread`,
-    and those of group b give it more often by `gap`."""
+    """Votes by people of two groups of equal size, `each` an example; every person has a rate of “harsh” of their own, by
+    `spread`, and those of group b give it more often by `gap`."""
     group = np.arange(2 * people) % 2
     usual = 0.1 + 0.5 * random.random(examples)
     own = random.normal(0, spread, 2 * people) + gap * group
@@ -193,7 +203,8 @@ SCENES: list[tuple[str, str, str, Made, Callable[[str], bool]]] = [
     ("term_association", "labels by identity term", ".45 against .20", named, lambda s: s == "religion: muslim"),
     ("slice_quality", "worse labels in a slice", ".20 wrong against .05", worse, lambda s: s == "region=r0"),
     ("model_bias", "a model that errs in a slice", "about .35 wrong against .1", served, lambda s: s == "region=r0"),
-    ("artefacts", "length and metadata", "a third longer; field V about .4", given_away, lambda s: "length" in s or "source" in s),
+    ("artefacts", "length", "1.6 times as long", given_away, lambda s: "length" in s),
+    ("artefacts", "a field of metadata", "says it for .6", given_away, lambda s: "source" in s),
     ("annotators", "one biased annotator", ".4 harsher in a slice", harsh_person, lambda s: s == "p0"),
     ("annotator_groups", "two groups of 12", ".15 harsher", sides, lambda s: s.startswith("team=")),
 ]  # fmt: skip
@@ -339,8 +350,9 @@ def mdagreement() -> Iterator[Row]:
 
 
 def madlibs(quick: bool) -> Iterator[Row]:
-    """Sentences about people with a good or a bad word, equally often for each identity by construction: nothing to be found. Then
-    with two thirds of the good sentences about Muslims left out: the label hangs on the word, and a model of it on the name."""
+    """Sentences about people with a good or a bad word, equally often for each identity by construction: nothing to be found.
+    Then with two thirds of the good sentences about Muslims left out: the label hangs on the word. A model of it hardly does: the
+    adjective decides, and 42 of 3,000 sentences are about Muslims."""
     file = shared("madlibs", "bias_madlibs_every8th.csv")
     if file is None:
         return
@@ -355,7 +367,8 @@ def madlibs(quick: bool) -> Iterator[Row]:
         templates = encode(encoder, sentences())
     for planted in (False, True):
         random = np.random.default_rng(FIRST)
-        gone = planted & table["Text"].str.contains("muslim") & (table["Label"] == "NOT_BAD") & (random.random(len(table)) < 2 / 3)
+        good = table["Text"].str.contains("muslim") & (table["Label"] == "NOT_BAD")
+        gone = planted & good & (random.random(len(table)) < 2 / 3)
         kept = table[~gone].sample(600 if quick else 3000, random_state=FIRST).reset_index(drop=True)
         made = plain(kept["Label"], texts=kept["Text"], labels=("BAD", "NOT_BAD"))
         vectors = encode(encoder, kept["Text"].tolist())
@@ -381,20 +394,34 @@ def crows_pairs() -> Iterator[Row]:
     file = shared("crows_pairs", "crows_pairs_anonymized.csv")
     if file is None:
         return
+    from pipeline.bias.counterfactual import texts as sentences
+    from pipeline.evidence.embeddings import encode
+    from pipeline.evidence.encoder import load_encoder
+
     with file.open(newline="") as handle:
         pairs = list(csv.DictReader(handle))
     texts = [text for pair in pairs for text in (pair["sent_more"], pair["sent_less"])]
+    encoder = load_encoder("minilm")
+    vectors, templates = encode(encoder, texts), encode(encoder, sentences())
+    found = dataclasses.replace(with_probabilities(len(texts), 2, vectors, np.full((len(texts), 2), np.nan)), templates=templates)
     for drawn in (False, True):
         random = np.random.default_rng(FIRST)
         turned = (random.random(len(pairs)) < 0.5) & drawn
         labels = [label for turn in turned for label in (("less", "more") if turn else ("more", "less"))]
-        made = plain(labels, texts=texts, labels=("less", "more"))
-        with cost() as spent:
-            report = all_checks()["term_association"].run(made)
-        rows = [row for row in report.facts["terms"] if row["label"] == "more"]
-        told = ", ".join(f"{row['group']} {row['rate']:.2f}" for row in sorted(rows, key=lambda row: -row["rate"]) if row["flagged"])
-        yield Row(
-            "bias", f"CrowS-Pairs, {'labels drawn' if drawn else 'which sentence of a pair'}", "term_association",
-            "groups flagged", float(report.findings["flagged"].sum()), cpu=spent.cpu,
-            note=f"of {report.facts['groups']}; share of “more”: {told or 'none'}",
-        )  # fmt: skip
+        made = dataclasses.replace(plain(labels, texts=texts, labels=("less", "more")), evidence=found)
+        for check, key in (("term_association", "terms"), ("counterfactual", "names")):
+            with cost() as spent:
+                report = all_checks()[check].run(made)
+            yield _told_terms(check, report.facts[key], drawn, spent.cpu)
+
+
+def _told_terms(check: str, rows: list[dict[str, Any]], drawn: bool, cpu: float) -> Row:
+    """How many groups or names are flagged, and which way each goes."""
+    name, value = ("group", "rate") if check == "term_association" else ("name", "difference")
+    mine = sorted((row for row in rows if row["label"] == "more" and row["flagged"]), key=lambda row: -row[value])
+    told = ", ".join(f"{row[name]} {row[value]:{'+' if value == 'difference' else ''}.2f}" for row in mine)
+    of = sum(row["label"] == "more" for row in rows)
+    return Row(
+        "bias", f"CrowS-Pairs, {'labels drawn' if drawn else 'which sentence of a pair'}", check, "flagged", float(len(mine)),
+        cpu=cpu, note=f"of {of}; {value} of “more”: {told or 'none'}",
+    )  # fmt: skip
