@@ -152,6 +152,8 @@ def test_every_task_type_keeps_the_contract(name: str) -> None:
     assert all(isinstance(tag, str) for tag in task.TAGS)
     assert isinstance(task.SEVERAL, bool)
     assert isinstance(task.PARTIAL, bool)
+    assert task.MERGE in ("labels", "sets", "spans", "ratings", "texts")
+    assert hasattr(task, "width") == (task.MERGE == "ratings")
     parameters = {
         "classes": ["scheme"],
         "parse": ["items", "scheme", "record"],
