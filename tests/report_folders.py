@@ -526,8 +526,8 @@ def _about_people(keys: list[str], mark: str) -> dict[str, Any]:
     return {
         "words": [
             word(keys[2], "agreement", "Agrees with the others in 61% of 310 shared answers (55% to 66%); they do in 84%."),
-            word(keys[2], "drift", "Agreed with the others by 83% in the first 140 answers and by 52% in the 170 after: 29 points "
-                 "(19 to 39) more than the others' agreement fell on the same examples."),
+            word(keys[2], "drift", "Agreed with the others by 83% in the first 140 answers and by 52% in the 170 after: 29 "
+                 "points (19 to 39) more than the others' agreement fell on the same examples."),
             word(keys[3], "copying", f"Shares 24 of 41 unusual answers with annotator {keys[1]}; of two who work apart 5.2 would "
                  "be expected; answered later in 24 of 24 of these.", keys[1]),
         ],

@@ -121,7 +121,7 @@ def _facts(corpus: Corpus, table: pd.DataFrame, sheet: Sheet, parts: list[Part],
         rows["labels"] = agreement.distribution(answers_of(table, corpus.labels))
     facts: dict[str, Any] = {name: _worst(found, order.get(name, "")) for name, found in rows.items()}
     facts |= {"suggestions_overall": following.overall(rows["suggestions"]), "circles": copying.circles(rows["copying"])}
-    return {"words": words[:MOST_ROWS], **facts, "not_told": told.not_told(sheet, rows)}
+    return {"words": words[:MOST_ROWS], **facts, "not_told": told.not_told(sheet, rows, len(corpus.suggestions))}
 
 
 def _worst(rows: list[Row], key: str) -> list[Row]:

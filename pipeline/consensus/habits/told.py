@@ -168,8 +168,8 @@ def words(parts: Iterable[tuple[str, list[Row], Callable[[Row], Said | list[Said
     return sorted(told, key=lambda row: (row["annotator"], -row["severity"], row["about"], row["sentence"]))
 
 
-def not_told(sheet: Sheet, rows: dict[str, list[Row]]) -> list[str]:
-    """What could not be asked, and what it would take."""
+def not_told(sheet: Sheet, rows: dict[str, list[Row]], suggestions: int) -> list[str]:
+    """What could not be asked, and what it would take. suggestions: how many were made at all."""
     size = np.bincount(sheet.example)
     told = []
     if not np.isfinite(sheet.rest).any():
@@ -183,7 +183,7 @@ def not_told(sheet: Sheet, rows: dict[str, list[Row]]) -> list[str]:
         told.append(f"Copying from each other: no example has {COPYING} answers, which it takes to call one of them unusual.")
     if not np.isfinite(sheet.when).any():
         told.append("Order in time: the answers carry no times, so their order is taken from their numbers.")
-    if not rows["suggestions"]:
+    if suggestions and not rows["suggestions"]:
         told.append("Copying from suggestions: nobody has ten answers that were begun after a suggestion was shown.")
     if not rows["gold"]:
         told.append("Accuracy against ground truth: no answer was decided for an example that an annotator answered.")
