@@ -49,7 +49,12 @@ class Data(Section):
 
 
 class Consensus(Section):
-    method: Literal["auto", "majority", "dawid_skene", "one_coin"] = "auto"
+    method: Literal["auto", "majority", "dawid_skene", "one_coin", "mace", "shrunk", "crowdlab"] = Field(
+        "auto", description="How several annotators' labels become one; auto chooses by the data's shape and by ground truth"
+    )
+    model: bool = Field(
+        True, description="A model that learnt from the other examples may help where there are few answers to each, never alone"
+    )
 
 
 class Model(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,18 @@ from typing import Any
 import numpy as np
 import orjson
 import pandas as pd
+from numpy.typing import NDArray
 
 from flows.place import Place
 from flows.stages.source import parse_source
 from pipeline.store import code_digest, digest, write_json
-from pipeline.types import Control, IntArray, Parsed, Scheme
+from pipeline.types import Control, FloatArray, IntArray, Parsed, Scheme
 
 CODE = (
     "pipeline/consensus", "pipeline/reading", "pipeline/tasks", "pipeline/sources.py", "pipeline/versions/splits.py",
 )  # fmt: skip
+MODEL = ("pipeline/evidence",)
+NEIGHBOURS = 15  # as in the evidence stage
 DUPLICATES = ("pipeline/evidence/duplicates.py", "pipeline/evidence/minhash.py")
 
 
@@ -41,6 +45,7 @@ def consensus(place: Place, source: str) -> str:
         seed=settings.seed,
         task=place.task,
         scheme=parsed.scheme,
+        model=_model(place, parsed, len(classes)),
         reviewed=dict(zip(looked["example_id"].tolist(), looked["answer"].tolist(), strict=True)),
     )
     examples = _with_splits(place, parsed, built.consensus, classes)
@@ -93,16 +98,53 @@ def _with_splits(place: Place, parsed: Parsed, answers: pd.DataFrame, classes: t
 def _near_groups(place: Place, texts: list[str]) -> IntArray:
     from pipeline.evidence.duplicates import near_groups
 
-    file = place.store.root / "cache" / "groups" / f"{digest('near', texts, code_digest(*DUPLICATES))}.npy"
+    key = digest("near", texts, code_digest(*DUPLICATES))
+    found: IntArray = _cached(place, "groups", key, lambda: near_groups(texts)[0])
+    return found
+
+
+def _model(place: Place, parsed: Parsed, classes: int) -> Callable[[IntArray], FloatArray] | None:
+    """From a label per example (n,), -1 where there is none, to what a model says that learnt from the others': (n, K)
+    out-of-sample probabilities. None where a label does not follow from the text, or project.yaml wants no model."""
+    if place.task.EVIDENCE != "classes" or not classes or not place.project.consensus.model:
+        return None
+    from pipeline.evidence.encoder import encoder_revision
+    from pipeline.versions.splits import merge_groups
+
+    texts, model = parsed.examples["text"].tolist(), place.project.model
+
+    def ask(labels: IntArray) -> FloatArray:
+        groups = merge_groups(_near_groups(place, texts), parsed.examples["group"])
+        named = (encoder_revision(model.name), model.max_length, code_digest(*MODEL))
+        key = digest("said", texts, groups.tolist(), labels.tolist(), *named)
+        found: FloatArray = _cached(place, "said", key, lambda: _said(place, texts, groups, labels, classes))
+        return found
+
+    return ask
+
+
+def _said(place: Place, texts: list[str], groups: IntArray, labels: IntArray, classes: int) -> FloatArray:
+    from pipeline.evidence.embeddings import embed
+    from pipeline.evidence.neighbours import nearest
+    from pipeline.evidence.probabilities import out_of_sample
+
+    model = place.project.model
+    vectors = embed(place.store, model.name, texts, max_length=model.max_length)  # cached by text, for the evidence stage, too
+    return out_of_sample(vectors, labels, groups, *nearest(vectors, NEIGHBOURS), classes, texts)
+
+
+def _cached(place: Place, kind: str, key: str, compute: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    """An array by what determines it; may be deleted at any time."""
+    file = place.store.root / "cache" / kind / f"{key}.npy"
     if file.is_file():
-        known: IntArray = np.load(file, allow_pickle=False)
+        known: NDArray[Any] = np.load(file, allow_pickle=False)
         return known
-    groups, _ = near_groups(texts)
+    found = compute()
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_suffix(".new.npy")
-    np.save(beside, groups, allow_pickle=False)
+    np.save(beside, found, allow_pickle=False)
     beside.replace(file)
-    return groups
+    return found
 
 
 def frame_digest(table: pd.DataFrame) -> str:

@@ -11,12 +11,12 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from pipeline.consensus import whole
-from pipeline.consensus.aggregation import METHODS, Posterior, Votes, as_votes, choose, decide, solve
+from pipeline.consensus import labelled, whole
 from pipeline.consensus.agreement import agreement
 from pipeline.consensus.truth import against_truth, put, truths, with_gold
+from pipeline.consensus.votes import Array, Votes
 from pipeline.statistics import wilson
-from pipeline.types import ANNOTATOR_COLUMNS, CONSENSUS_COLUMNS, Scheme
+from pipeline.types import ANNOTATOR_COLUMNS, Scheme
 
 LEAST_SURE = 0.1  # below it the others' answers say so little that a quality solved from them would be noise
 
@@ -59,10 +59,12 @@ def build(
     reviewed: Mapping[int, str] | None = None,
     task: ModuleType | None = None,
     scheme: Scheme | None = None,
+    model: labelled.Model | None = None,
 ) -> Consensus:
     """`reviewed`: example id → the answer (JSON) of somebody who was asked to look again; it is the consensus, before ground
     truth, which is the consensus before the votes. `task` and `scheme` say how near two answers are to each other and,
-    without `labels`, how several become one; without them answers are equal or not."""
+    without `labels`, how several become one; without them answers are equal or not. `model`: see `labelled.Model`; asked only
+    where it can help, never where each example has one answer."""
     truth = truths(annotations)
     gold = dict(zip(truth["example_id"].tolist(), truth["answer"].tolist(), strict=True))
     decided = {"ground_truth": gold, "review": reviewed or {}}
@@ -75,26 +77,18 @@ def build(
         facts["consensus"] |= {"ties": int(table["tie"].sum()), **_decided_counts(table)}
         return Consensus(table, with_gold(people_table, answers, truth), facts)
     answers = latest_answers(annotations)
-    votes, ids, people = as_votes(answers, labels)
-    chosen, why = choose(votes) if method == "auto" else (method, "Set in project.yaml.")
-    posterior = solve(votes, chosen)
-    label, tie = decide(posterior, ids, seed)
-    table = _consensus_table(decided, votes, ids, labels, label, tie, posterior, chosen)
-    final = dict(zip(table["example_id"], table["answer"], strict=True))
+    solved = labelled.solve_labels(answers, examples, labels, truth, method=method, seed=seed, model=model)
+    table = labelled.table(solved, labels)
+    _put_decided(table, decided)
+    final = dict(zip(table["example_id"].tolist(), table["answer"].tolist(), strict=True))
     near = whole.similarity(task, scheme)
     facts = {
         "agreement": agreement(answers, examples, labels=labels, slices=slices, seed=seed, similarity=near),
-        "consensus": {
-            "method": chosen,
-            "why": why,
-            "ties": int(table["tie"].sum()),
-            **_decided_counts(table),
-            "alternatives": _alternatives(votes, ids, labels, final, chosen, seed),
-        },
+        "consensus": {**labelled.facts(solved, final, labels, table, seed), **_decided_counts(table)},
     }
-    own = against_truth(posterior.own, answers, truth, labels)
-    people_table = _annotator_table(votes, people, Posterior(posterior.probabilities, own), users or {})
-    return Consensus(table, with_gold(people_table, answers, truth), facts)
+    own = against_truth(solved.posterior.own, answers, truth, labels)
+    people = _annotator_table(solved.votes, solved.people, own, users or {})
+    return Consensus(table, with_gold(people, answers, truth), facts)
 
 
 def _put_decided(table: pd.DataFrame, decided: Mapping[str, Mapping[int, str]]) -> None:
@@ -107,45 +101,16 @@ def _decided_counts(table: pd.DataFrame) -> dict[str, int]:
     return {name: int((table["method"] == method).sum()) for name, method in names.items()}
 
 
-def _consensus_table(
-    decided: Mapping[str, Mapping[int, str]],
-    votes: Votes,
-    ids: Any,
-    labels: tuple[str, ...],
-    label: Any,
-    tie: Any,
-    posterior: Posterior,
-    method: str,
-) -> pd.DataFrame:
-    size = np.bincount(votes.example, minlength=votes.examples)
-    names = [orjson.dumps(name).decode() for name in labels]
-    table = pd.DataFrame(
-        {
-            "example_id": ids,
-            "answer": [names[number] for number in label],
-            # A single answer has no second one to confirm it: its confidence is unknown, not 1.
-            "confidence": np.where(size > 1, posterior.probabilities.max(1), np.nan) if len(size) else np.array([]),
-            "annotations": size,
-            "tie": tie,
-            "method": method,
-            "distribution": "",
-            "ambiguous": False,
-        }
-    )
-    _put_decided(table, decided)
-    return table[list(CONSENSUS_COLUMNS)]
-
-
-def _annotator_table(votes: Votes, people: Any, posterior: Posterior, users: dict[str, str]) -> pd.DataFrame:
+def _annotator_table(votes: Votes, people: Any, others: Array, users: dict[str, str]) -> pd.DataFrame:
     """quality: the probability that an answer of this annotator is right, judged by ground truth where there is any, else
-    by the others' answers only; NaN where nobody else answered.
+    by the others' answers only; NaN where nobody else answered. others: (v, K) what is said of each vote's example without it.
 
     The others are not always right themselves. Where they give the right answer with probability a on average, and each wrong
     one with b, an annotator of quality s agrees with them at the rate s·a + (1 − s)·b; this is solved for s, and the Wilson
     interval of the rate with it.
     """
-    judged = ~np.isnan(posterior.own[:, 0]) if len(votes.label) else np.zeros(0, dtype=bool)
-    own, label, who = posterior.own[judged], votes.label[judged], votes.annotator[judged]
+    judged = ~np.isnan(others[:, 0]) if len(votes.label) else np.zeros(0, dtype=bool)
+    own, label, who = others[judged], votes.label[judged], votes.annotator[judged]
     size = np.bincount(votes.annotator, minlength=votes.annotators)
     seen = np.bincount(who, minlength=votes.annotators)
     agreed = np.bincount(who, own[np.arange(len(label)), label], votes.annotators)
@@ -168,19 +133,3 @@ def _quality(agreed: float, sure: float, seen: int, labels: int) -> tuple[float,
     rate = wilson(min(agreed, seen), seen)
     value, low, high = (float(np.clip((x - wrong) / (right - wrong), 0, 1)) for x in (rate.value, rate.low, rate.high))
     return value, low, high
-
-
-def _alternatives(
-    votes: Votes, ids: Any, labels: tuple[str, ...], final: dict[int, str], chosen: str, seed: int
-) -> list[dict[str, Any]]:
-    """How many examples the other methods would have answered differently."""
-    if votes.examples == len(votes.label):
-        return []
-    rows = []
-    for method in METHODS:
-        if method != chosen:
-            label, _ = decide(solve(votes, method), ids, seed)
-            other = [orjson.dumps(labels[number]).decode() for number in label]
-            different = sum(final[int(example)] != answer for example, answer in zip(ids, other, strict=True))
-            rows.append({"method": method, "different_answers": different})
-    return rows

@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from pipeline.consensus.aggregation import Array
+from pipeline.consensus.votes import Array
 
 
 def truths(annotations: pd.DataFrame) -> pd.DataFrame:
