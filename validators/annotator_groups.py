@@ -41,8 +41,8 @@ def annotator_groups(
     """One row per attribute and group of annotators, against all others whose attribute is known, over the examples that both
     answered; and one where that difference is another one in a group of examples (slices, and texts that mention a group of
     people). Severity is the size of the largest difference, as a share, or of ratings in standard deviations, at most 1.
-    Flagged on size and on the p-value over annotators, corrected (Benjamini–Hochberg over all groups and labels; where
-    texts are told apart, over all such): it asks whether other people of these groups would differ, too. `texts_low` and
+    Flagged on size and on the p-value over annotators, corrected (Benjamini–Hochberg over all groups and labels, and over
+    all where texts are told apart, times two for the two): it asks whether other people of these groups would differ, too. `texts_low` and
     `texts_high` are the interval for these same people on other texts."""
     people = corpus.people.set_index("annotator") if len(corpus.people) else pd.DataFrame()
     if not len(people.columns):
@@ -58,11 +58,10 @@ def annotator_groups(
         raise Skip(
             f"No attribute has two groups of at least {min_people} annotators who share at least {min_examples} examples."
         )
-    for family in (rows, told_apart):
-        corrected(family)
-        for row in family:
-            far = abs(row["effect"]) >= (min_difference if found.shares else min_effect)
-            row["flagged"] = bool(far and row["p"] < alpha)
+    corrected(rows, told_apart)
+    for row in (*rows, *told_apart):
+        far = abs(row["effect"]) >= (min_difference if found.shares else min_effect)
+        row["flagged"] = bool(far and row["p"] < alpha)
     facts = {
         "groups": worst_first(rows), "by_text": worst_first(told_apart), "shares": found.shares,
         "tested": len(rows) + len(told_apart), "smallest_group": min(min(row["people"], row["others"]) for row in rows),

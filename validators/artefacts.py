@@ -34,7 +34,7 @@ def artefacts(
     alpha: float = 0.05,
     min_examples: int = 100,  # of 100, a share is known to ±10 points (Wilson, 95 %)
     min_texts: int = 5,  # different texts that use a word: fewer are an anecdote, and might be somebody's own words
-    min_strength: float = 0.14,  # ε², large: Tomczak and Tomczak (2014). Medium is .06: TREC's length has .08, by its topics alone
+    min_strength: float = 0.14,  # ε², large: Tomczak and Tomczak (2014); medium is .06, and TREC's length has .08
     min_cramers_v: float = 0.3,  # of a field, medium: Cohen (1988) for two rows
     min_auc: float = 0.8,  # “excellent”: Hosmer and Lemeshow (2000), 5.2.4. .57 on SST-2, .67 on TREC, .78 on banking77
 ) -> Report:

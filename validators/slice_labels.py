@@ -49,11 +49,10 @@ def slice_labels(
     tests, met, means = _tests(values, found, min_n)
     if not tests and not means:
         raise Skip(f"No slice has two groups of at least {min_n} labelled examples with different labels to compare.")
-    for rows in (tests, met, means):
-        corrected(rows)
-        for row in rows:
-            ratio = max(row["ratio"], 1 / row["ratio"]) if "ratio" in row else min_ratio
-            row["flagged"] = bool(row["p"] < alpha and abs(row["effect"]) >= min_effect and ratio >= min_ratio)
+    corrected(tests, met, means)
+    for row in (*tests, *met, *means):
+        ratio = max(row["ratio"], 1 / row["ratio"]) if "ratio" in row else min_ratio
+        row["flagged"] = bool(row["p"] < alpha and abs(row["effect"]) >= min_effect and ratio >= min_ratio)
     judged = [*tests, *means, *(row for row in met if row["flagged"])]
     association = _association(values, found, corpus.slices)
     facts = {

@@ -100,7 +100,10 @@ def worst_first(rows: Sequence[Row], key: str = "effect") -> list[Row]:
     return sorted(rows, key=lambda row: (not row["flagged"], -abs(row[key] or 0.0)))[:MOST_ROWS]
 
 
-def corrected(rows: Sequence[Row]) -> None:
-    """Put Benjamini and Hochberg's q over all rows in the place of their p."""
-    for row, q in zip(rows, benjamini_hochberg([row["p"] for row in rows]), strict=True):
-        row["p"] = float(q)
+def corrected(*families: Sequence[Row]) -> None:
+    """Put a corrected value in the place of each row's p: Benjamini and Hochberg's q over its family, times the number of
+    families that hold any row (Bonferroni), so that with nothing to be found all families together name anything at the stated rate."""
+    several = sum(bool(rows) for rows in families)
+    for rows in families:
+        for row, q in zip(rows, benjamini_hochberg([row["p"] for row in rows]), strict=True):
+            row["p"] = min(1.0, float(q) * several)
