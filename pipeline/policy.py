@@ -27,6 +27,11 @@ FIXABLE = {"exact_duplicates": "drop", "whitespace": "keep"}
 # 7 % of banking77 are legitimate short paraphrases that resemble another as much.
 DEFAULTS = {
     "label_errors": "relabel",  # people confirmed only 20 to 87 % of such flags on real sets: never dropped unseen
+    "span_errors": "relabel",
+    "written_answers": "relabel",
+    "code_answers": "relabel",
+    "preferences": "relabel",  # of a circle any one may be the wrong one
+    "conflicting_labels": "relabel",  # of two answers to the same text at most one is right
     "exact_duplicates": "drop",  # all but one copy
     "leakage": "drop",  # always the training side: the test split is frozen
     "privacy": "drop",

@@ -41,6 +41,19 @@ def test_every_path_in_the_readme_is_there(path: str) -> None:
     assert (ROOT / path).exists()
 
 
+def test_the_page_on_checks_lists_every_check_with_its_subject_and_what_it_leads_to_by_default() -> None:
+    from pipeline.policy import actions
+    from validators.check import subjects
+
+    page = (ROOT / "docs" / "checks.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| .*? \| ([\w ]+) \| (\w+) \|$", page, re.MULTILINE)
+    plural = {"example": "examples", "annotator": "annotators", "slice": "slices", "corpus": "the corpus"}
+    action = actions({}, subjects())
+    assert {name: (about, leads) for name, about, leads in rows} == {
+        name: (plural[subject], action[name]) for name, subject in subjects().items()
+    }
+
+
 def test_the_file_tree_names_what_is_there() -> None:
     tree = README.split("## What is where")[1].split("```")[1]
     names = [name for line in tree.splitlines() for name in re.findall(r"[\w./]+(?:\.\w+|/)(?=\s|$)", line[:28])]
