@@ -199,7 +199,7 @@ def _leaks(names: tuple[str, ...]) -> Iterator[Row]:
     for name in names:
         train, _, test, _ = read_labelled(name)
         texts = [*train, *test]
-        made = corpus_of(texts, splits=["train"] * len(train) + ["test"] * len(test), evidence=_evidence(texts))
+        made = corpus_of(texts, splits=["train"] * len(train) + ["test"] * len(test), evidence=evidence(texts))
         with cost() as spent:
             report = leakage.run(made)
         said = {"exact": "equal", "inside": "hold one", "near": "resemble one", "cosine": "mean the same as one"}
@@ -213,7 +213,7 @@ def _leaks(names: tuple[str, ...]) -> Iterator[Row]:
 # --- the same in other words -----------------------------------------------------------------------------------------
 
 
-def _evidence(texts: list[str]) -> Evidence:
+def evidence(texts: list[str]) -> Evidence:
     from pipeline.evidence.embeddings import embed
     from pipeline.evidence.neighbours import nearest
     from pipeline.store import Store
@@ -250,12 +250,12 @@ def _paraphrases(names: tuple[str, ...]) -> Iterator[Row]:
             given = list(csv.DictReader(handle, delimiter="\t", quoting=csv.QUOTE_NONE))
         first = {normalise(row["workeranswer"]): row for row in given}
         texts, truth = [row["workeranswer"] for row in first.values()], [row["sentence"] for row in first.values()]
-        evidence = _evidence(texts)
+        known = evidence(texts)
         data = f"CrowdWSA {name}, {len(texts)} distinct translations of 100 sentences"
         total = sum(truth.count(one) * (truth.count(one) - 1) // 2 for one in set(truth))
         for method, find in (("Assay", _meaning), ("semhash", _semhash)):
             with cost() as spent:
-                pairs = find(texts, evidence)
+                pairs = find(texts, known)
             right = [float(truth[a] == truth[b]) for a, b in sorted(pairs)]
             yield Row(SECTION, data, method, "precision of pairs", *_share(right), cpu=spent.cpu, note=f"{len(pairs)} pairs")
             covered = {row for a, b in pairs if truth[a] == truth[b] for row in (a, b)}
@@ -284,12 +284,12 @@ def _rated_pairs() -> Iterator[Row]:
             ratings = [float(value) for value in item["annotations"].values()]
             truth[len(texts), len(texts) + 1] = float(np.mean(ratings)) > 0
             texts += pair
-    evidence = _evidence(texts)
+    known = evidence(texts)
     data = f"paraphrase, {len(truth)} rated question pairs"
     names = [f"{text} {row}" for row, text in enumerate(texts)]  # semhash wants distinct records
     for method, find in (("Assay", _meaning), ("semhash", _semhash)):
         with cost() as spent:
-            pairs = find(names, evidence) & set(truth)
+            pairs = find(names, known) & set(truth)
         right = [float(truth[pair]) for pair in sorted(pairs)]
         yield Row(SECTION, data, method, "precision of pairs", *_share(right), cpu=spent.cpu, note=f"{len(pairs)} pairs")
         true = [pair for pair, same in sorted(truth.items()) if same]
@@ -300,10 +300,10 @@ def _banking_by_meaning() -> Iterator[Row]:
     train, labels, test, others = read_labelled("banking77")
     first = {normalise(text): (text, label) for text, label in zip([*train, *test], [*labels, *others], strict=True)}
     texts, given = [text for text, _ in first.values()], [label for _, label in first.values()]
-    evidence = _evidence(texts)
+    known = evidence(texts)
     for method, find in (("Assay", _meaning), ("semhash", _semhash)):
         with cost() as spent:
-            pairs = find(texts, evidence)
+            pairs = find(texts, known)
         same = [float(given[a] == given[b]) for a, b in sorted(pairs)]
         touched = len({row for pair in pairs for row in pair}) / len(texts)
         note = f"{len(pairs):,} pairs; {touched:.0%} of {len(texts):,} texts in one"
@@ -318,11 +318,11 @@ def _contradictions(name: str, seeds: range) -> Iterator[Row]:
     from validators.conflicting_labels import conflicting_labels
 
     train, truth, _, _ = read_labelled(name)
-    evidence = _evidence(train)
+    known = evidence(train)
     runs = []
     for seed in seeds:
         given = planted_labels(truth, {}, kind="uniform", share=0.1, seed=seed)
-        made = _single(corpus_of(train, labels=given, evidence=evidence))
+        made = _single(corpus_of(train, labels=given, evidence=known))
         with cost() as spent:
             table = conflicting_labels.run(made).findings
         wrong = {str(row + 1) for row in range(len(train)) if given[row] != truth[row]}
