@@ -51,7 +51,7 @@ def doubted_sets(
 
 def _wrong(chances: Array, held: NDArray[np.bool_]) -> Array:
     """(n, K) how probably each label's presence, or absence, is wrong, at one rate for all. With a rate for each label the
-    ranking is worse: average precision .68 against .74, on sets of texts of the sample and of the test files of TREC and banking77.
+    ranking is worse: average precision .68 against .74, on sets of the texts on which it was chosen (see `probabilities`).
 
     So few of all these are wrong that the errors counted where the model is surest are few, too; what it expects of itself there,
     being fitted on all of them, is steadier: the larger of both is taken.
