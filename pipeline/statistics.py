@@ -146,7 +146,7 @@ def risk_ratio(
     return ratio, ratio * np.exp(-half), ratio * np.exp(half)
 
 
-def rank_association(values: ArrayLike, group: NDArray[np.int64]) -> tuple[float, float]:
+def rank_association(values: ArrayLike, group: NDArray[np.int64]) -> tuple[Interval, float]:
     """(ε², p of the Kruskal–Wallis test): how far the group says whether a value is high or low, whatever its scale.
 
     values: (n,); group: (n,). ε² is in [0, 1], 0 without association, corrected so that chance alone gives 0 on average. By
@@ -159,12 +159,42 @@ def rank_association(values: ArrayLike, group: NDArray[np.int64]) -> tuple[float
     _, place, size = np.unique(group, return_inverse=True, return_counts=True)
     n, groups = len(x), len(size)
     if groups < 2 or n <= groups or (x == x[0]).all():
-        return 0.0, 1.0
+        return Interval(0.0, 0.0, 0.0), 1.0
     ranks = rankdata(x)
     means = np.bincount(place, ranks) / size
     between = float((size * (means - (n + 1) / 2) ** 2).sum())
     statistic = between * (n - 1) / float(((ranks - (n + 1) / 2) ** 2).sum())  # tie-corrected
-    return max(0.0, (statistic - groups + 1) / (n - groups)), float(chi2.sf(statistic, groups - 1))
+    value = max(0.0, (statistic - groups + 1) / (n - groups))
+    low, high = (min(1.0, end / (n - groups)) for end in _noncentrality(statistic, groups - 1))
+    return Interval(value, min(low, value), max(high, value)), float(chi2.sf(statistic, groups - 1))
+
+
+def cramers_v_interval(counts: ArrayLike) -> Interval:
+    """Cramér's V (see `cramers_v`) with its 95 % interval. Source: Smithson, Confidence Intervals (2003), chapter 4."""
+    value, _ = cramers_v(counts)
+    table = np.asarray(counts, np.float64)
+    table = table[table.sum(1) > 0][:, table.sum(0) > 0]
+    n, (rows, columns) = float(table.sum()), table.shape
+    if min(rows, columns) < 2:
+        return Interval(0.0, 0.0, 0.0)
+    expected = np.outer(table.sum(1), table.sum(0)) / n
+    freedom = (rows - 1) * (columns - 1)
+    ends = _noncentrality(float(((table - expected) ** 2 / expected).sum()), freedom)
+    low, high = (min(1.0, (end / (n * (min(rows, columns) - 1))) ** 0.5) for end in ends)
+    return Interval(value, min(low, value), max(high, value))
+
+
+def _noncentrality(statistic: float, freedom: int) -> tuple[float, float]:
+    """The 95 % interval of the noncentrality of a chi-squared statistic."""
+    from scipy.special import chndtrinc
+    from scipy.stats import chi2
+
+    ends = []
+    for share in (0.975, 0.025):
+        inside = chi2.cdf(statistic, freedom) > share  # else even no association at all would give more more often
+        end = float(chndtrinc(statistic, freedom, share)) if inside else 0.0
+        ends.append(end if np.isfinite(end) else statistic)
+    return ends[0], ends[1]
 
 
 def stratified_excess(

@@ -31,8 +31,8 @@ from pipeline.bias.groups import crossed, groups, meeting
 from pipeline.bias.model import calibration_error, error_rates
 from pipeline.bias.paired import difference
 from pipeline.bias.values import values
-from pipeline.statistics import differs, rank_association, risk_ratio, stratified_excess
-from pipeline.types import Corpus
+from pipeline.statistics import cramers_v_interval, differs, rank_association, risk_ratio, stratified_excess
+from pipeline.types import Corpus, Interval
 from validators.annotator_groups import annotator_groups
 from validators.check import Check, Skip
 from validators.counterfactual import counterfactual
@@ -365,8 +365,19 @@ def test_rank_association_is_that_of_kruskal_and_wallis_and_does_not_depend_on_t
     group, values_ = random.integers(0, 3, 60), random.integers(0, 5, 60).astype(np.float64)
     strength, p = rank_association(values_, group)
     assert p == pytest.approx(kruskal(*(values_[group == k] for k in range(3))).pvalue)
-    assert rank_association(np.exp(values_), group)[0] == pytest.approx(strength)
-    assert rank_association(np.ones(60), group) == (0.0, 1.0)
+    assert rank_association(np.exp(values_), group)[0].value == pytest.approx(strength.value)
+    assert rank_association(np.ones(60), group) == (Interval(0.0, 0.0, 0.0), 1.0)
+
+
+def test_the_intervals_of_associations_hold_the_truth() -> None:
+    random, held = np.random.default_rng(0), np.zeros(2)
+    group = np.repeat([0, 1], 200)
+    for _ in range(200):
+        hits = [random.binomial(200, 0.6), random.binomial(200, 0.4)]  # V is .2
+        seen = cramers_v_interval([[hit, 200 - hit] for hit in hits])
+        ranked = rank_association(random.normal(size=400) + 0.5 * group, group)[0]  # ε² is about 3 / π of η² = .0588
+        held += [seen.low <= 0.2 <= seen.high, ranked.low <= 0.0588 * 3 / np.pi <= ranked.high]
+    assert (held >= 180).all(), held
 
 
 def test_what_answers_hold_as_numbers() -> None:

@@ -41,9 +41,9 @@ def annotator_groups(
     """One row per attribute and group of annotators, against all others whose attribute is known, over the examples that both
     answered; and one where that difference is another one in a group of examples (slices, and texts that mention a group of
     people). Severity is the size of the largest difference, as a share, or of ratings in standard deviations, at most 1.
-    Flagged on size and on the p-value over annotators, corrected (Benjamini–Hochberg over all groups and labels, and over
-    all where texts are told apart, times two for the two): it asks whether other people of these groups would differ, too. `texts_low` and
-    `texts_high` are the interval for these same people on other texts."""
+    Flagged on size and on the p-value over annotators, which asks whether other people of these groups would differ, too;
+    corrected by Benjamini–Hochberg over all groups and labels, and over all where texts are told apart, times two for the two.
+    `texts_low` and `texts_high` are the interval for these same people on other texts."""
     people = corpus.people.set_index("annotator") if len(corpus.people) else pd.DataFrame()
     if not len(people.columns):
         raise Skip("Nothing is known about the annotators: name a table about them in project.yaml, `annotators: FILE`.")

@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from pipeline.bias import surface
 from pipeline.bias.rates import corrected
 from pipeline.bias.values import Values, agreed
-from pipeline.statistics import benjamini_hochberg, cohens_h, cramers_v, rank_association, wilson_bounds
+from pipeline.statistics import (
+    benjamini_hochberg,
+    cohens_h,
+    cramers_v,
+    cramers_v_interval,
+    rank_association,
+    wilson_bounds,
+)
 from pipeline.types import Corpus, Interval
 from validators.check import Report, Skip, check, findings
 
@@ -81,9 +88,7 @@ def _features(columns: Array, values: Values) -> list[Row]:
     rows = []
     for at, name in enumerate(surface.FEATURES):
         found = [(*rank_association(columns[:, at], target), label) for label, target in _targets(values)]
-        strength, p, label = max(found, key=lambda item: (item[0], item[2]))
-        tests = min(1.0, p * len(found))  # Bonferroni over labels, where the strongest was picked
-        rows.append({"kind": "feature", "name": name, "label": label, "measure": "ε²", "strength": strength, "p": tests})
+        rows.append({"kind": "feature", "name": name, "measure": "ε²", **_strongest(found)})
     return rows
 
 
@@ -98,20 +103,22 @@ def _fields(data: dict[str, list[Any]], values: Values, min_examples: int) -> li
         numbers = column.map(lambda value: isinstance(value, int | float) and not isinstance(value, bool)).all()
         if not numbers and not 2 <= column.astype("str").nunique() <= MOST_VALUES:
             continue
-        found = []
+        found: list[tuple[Interval, float, str]] = []
         for label, target in _targets(values):
             counts = pd.crosstab(column.astype("str").to_numpy(), target[known])
-            one = rank_association(column.to_numpy(np.float64), target[known]) if numbers else cramers_v(counts)
-            found.append((*one, label))
-        strength, p, label = max(found, key=lambda item: (item[0], item[2]))
+            if numbers:
+                found.append((*rank_association(column.to_numpy(np.float64), target[known]), label))
+            else:
+                found.append((cramers_v_interval(counts), cramers_v(counts)[1], label))
         measure = "ε²" if numbers else "Cramér’s V"
-        rows.append(
-            {
-                "kind": "field", "name": name[:60], "label": label, "measure": measure, "strength": strength,
-                "p": min(1.0, p * len(found)),
-            }
-        )  # fmt: skip
+        rows.append({"kind": "field", "name": name[:60], "measure": measure, **_strongest(found)})
     return rows
+
+
+def _strongest(found: Sequence[tuple[Interval, float, str]]) -> Row:
+    """Of the label for which it is strongest; p times the number of labels, of which the strongest was picked (Bonferroni)."""
+    seen, p, label = max(found, key=lambda item: (item[0].value, item[2]))
+    return {"label": label, "strength": seen.value, "low": seen.low, "high": seen.high, "p": min(1.0, p * len(found))}
 
 
 def _words(texts: Sequence[str], values: Values, min_texts: int, alpha: float) -> tuple[list[Row], dict[str, int]]:

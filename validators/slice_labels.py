@@ -18,7 +18,7 @@ from pipeline.bias import groups as grouping
 from pipeline.bias.groups import Group
 from pipeline.bias.rates import corrected, label_rates, meeting_rates, rating_means, worst_first
 from pipeline.bias.values import Values, agreed
-from pipeline.statistics import cramers_v
+from pipeline.statistics import cramers_v, cramers_v_interval
 from pipeline.types import Corpus
 from validators.check import Report, Skip, check, findings
 
@@ -98,8 +98,9 @@ def _association(values: Values, found: Sequence[Group], slices: Sequence[str]) 
         held = np.array([values.matrix[mask].sum(axis=0) for mask in masks])
         size = np.array([mask.sum() for mask in masks])
         tables = [held] if single else [np.column_stack([column, size - column]) for column in held.T]
-        v, p = max(cramers_v(counts) for counts in tables)
-        rows.append({"slice": name, "cramers_v": v, "p": p})
+        strongest = max(tables, key=lambda counts: cramers_v(counts)[0])
+        interval, (v, p) = cramers_v_interval(strongest), cramers_v(strongest)
+        rows.append({"slice": name, "cramers_v": v, "low": interval.low, "high": interval.high, "n": int(size.sum()), "p": p})
     return rows
 
 

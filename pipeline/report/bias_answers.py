@@ -110,7 +110,9 @@ def slice_labels(facts: Row, names: Names) -> Told:
         for row in _shown(met, _size("effect"), calm=0)
     ]
     rated = [_dot(row, f"{_place(row)}: {row.get('rating')}", "difference") for row in _shown(means, _size("effect"))]
+    told = [_dot(row, str(row.get("slice")), "cramers_v") for row in _list(facts, "association")]
     return said, [
+        _plot(told, "How far a slice says the label", "Cramér’s V: 0 is not at all, 1 is entirely.", unit="value"),
         _plot(rates, "Rate of a label in a group", "The upright tick is the rate elsewhere."),
         _plot(joint, "Where two groups meet", "The upright tick is what the two explain by themselves."),
         _plot(rated, "Ratings against the other groups", unit="value", zero=True),
@@ -167,10 +169,7 @@ def artefacts(facts: Row, names: Names) -> Told:
             f"The words that say most: {first}. Whether they are the subject itself or a trace of how the texts were collected, "
             "only a person can tell."
         )
-    made = [
-        Dot(str(row.get("name")), _number(row.get("strength")), None, None, None, bool(row.get("flagged")))
-        for row in _shown(rows, _size("strength"))
-    ]
+    made = [_dot(row, str(row.get("name")), "strength") for row in _shown(rows, _size("strength"))]
     return said, [_plot(made, "How far a feature says the label", "0 is not at all, 1 is entirely.", unit="value")]
 
 
