@@ -26,6 +26,7 @@ from validators.check import Report, Skip, check, findings
 MOST_ROWS = 500  # rows of a table in the facts, worst first: no reader goes further, and summary.json stays small
 MOST_SAID = 4  # sentences about one person: who is told ten things hears none
 QUESTIONS = 10  # each gets its share of alpha: by Bonferroni the whole check keeps it
+THREE = 3  # people: with fewer, nobody stands between the two
 THIRD_PARTIES = 3  # copying: with two, a couple that agrees against another could be either
 Said = Callable[[Row], told.Said | list[told.Said]]
 Part = tuple[str, list[Row], Said]
@@ -53,8 +54,10 @@ def annotators(
     alike = None if corpus.labels else _similarity(corpus, task)
     sheet = sheet_of(table, corpus.annotations, alike)
     level = alpha / QUESTIONS
+    spammed = spam.spam(sheet, alpha=level)
+    spammers = {row["annotator"] for row in spammed if row["flagged"]}
     if corpus.labels:
-        parts = _of_labels(corpus, table, level, min_effect, min_confusion, min_bias)
+        parts = _of_labels(corpus, table, spammers, level, min_effect, min_confusion, min_bias)
     else:
         rows = likeness(sheet, alpha=level, min_gap=min_gap, alternatives=task.ALTERNATIVES)
         parts = [("agreement", rows, told.likeness)]
@@ -63,7 +66,7 @@ def annotators(
     known = gold.gold(table, truth, alike, alpha=level, min_effect=min_effect, min_gap=min_gap)
     parts += [
         ("speed", pace.speed(people, corpus.annotations, quick=quick), told.speed),
-        ("spam", spam.spam(sheet, alpha=level), told.spam),
+        ("spam", spammed, told.spam),
         ("copying", copying.copying(sheet, alpha=level, min_share=min_share, third_parties=THIRD_PARTIES), told.copied),
         ("suggestions", _followed(corpus, sheet, level, min_share), told.followed),
         ("gold", known, told.gold),
@@ -80,17 +83,30 @@ def _similarity(corpus: Corpus, task: ModuleType) -> Similarity:
 
 
 def _of_labels(
-    corpus: Corpus, table: pd.DataFrame, level: float, min_effect: float, min_confusion: float, min_bias: float
-) -> list[Part]:
-    """What can be asked of labels only."""
+    corpus: Corpus, table: pd.DataFrame, spammers: set[str], level: float, min_effect: float, min_confusion: float,
+    min_bias: float,
+) -> list[Part]:  # fmt: skip
+    """What can be asked of labels only. Beside somebody who always says the same the others seem to confuse that label, so spam
+    does not count as what the others say; and where a single other person is left, a difference has two possible owners."""
     answers = answers_of(table, corpus.labels)
     bias = slices.bias(answers, corpus.examples, slices=corpus.slices, alpha=level, min_bias=min_bias)
+    confusions = agreement.confusions(answers, alpha=level, min_effect=min_confusion)
+    counted = table[~table["annotator"].isin(spammers)]
+    if spammers and len(counted):
+        clean = agreement.confusions(answers_of(counted, corpus.labels), alpha=level, min_effect=min_confusion)
+        confusions = [row for row in confusions if row["annotator"] in spammers] + clean
+    if counted["annotator"].nunique() < THREE:
+        confusions, bias = (_cleared(rows, spammers) for rows in (confusions, bias))
     return [
         ("agreement", agreement.agreement(answers, alpha=level, min_effect=min_effect), told.agreement),
-        ("confusions", agreement.confusions(answers, alpha=level, min_effect=min_confusion), told.confusion),
+        ("confusions", confusions, told.confusion),
         ("bias", bias, told.bias),
         ("runs", pace.runs(answers, corpus.annotations, alpha=level), told.run),
     ]
+
+
+def _cleared(rows: list[Row], but: set[str]) -> list[Row]:
+    return [{**row, "flagged": row["flagged"] and row["annotator"] in but} for row in rows]
 
 
 def _in_time(task: ModuleType, sheet: Sheet, level: float, min_gap: float) -> list[Part]:

@@ -172,11 +172,13 @@ def not_told(sheet: Sheet, rows: dict[str, list[Row]], suggestions: int) -> list
     """What could not be asked, and what it would take. suggestions: how many were made at all."""
     size = np.bincount(sheet.example)
     told = []
-    if not np.isfinite(sheet.rest).any():
+    if len(sheet.people) < 3:
         told.append(
-            "No example has three answers: between two people a difference has two possible owners, so low agreement, drift and "
-            "spam are not laid at anybody's door; only ground truth can tell."
+            "There are two annotators: a difference between them has two possible owners, and only ground truth can tell whose "
+            "it is."
         )
+    elif not np.isfinite(sheet.rest).any():
+        told.append("Drift and spam: no example has three answers, and nobody is held against a single other one.")
     elif not rows["drift"]:
         told.append(f"Drift: nobody has {SHORTEST} answers to examples that two others answered, too.")
     if (size < COPYING).all():
