@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections import Counter
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -238,6 +240,25 @@ def test_copies_with_different_labels_are_said_to_conflict() -> None:
     assert outcome.facts["conflicts"] == [{"examples": ["1", "2"], "labels": ["delivery", "refund"]}]
     severity = outcome.findings.set_index("subject_id")["severity"]
     assert severity["2"] > severity["4"] > severity["5"] == 0
+
+
+def test_spans_are_told_by_label_and_never_by_the_words_they_mark() -> None:
+    text = "Send it to Mrs Miller in Leeds."
+    person = {"start": 11, "end": 21, "labels": ["PER"], "text": "Mrs Miller"}
+    place = {"start": 25, "end": 30, "labels": ["LOC"], "text": "Leeds"}
+    made = corpus_of([text, text, text], labels=["", "", ""])
+    answers = [orjson.dumps(answer).decode() for answer in ([person], [person, place], [])]
+    made = dataclasses.replace(made, task="spans", labels=(), consensus=made.consensus.assign(answer=answers))
+    outcome = ask("exact_duplicates", made)
+    assert outcome.facts["conflicts"] == [{"examples": ["1", "2", "3"], "labels": ["1 × LOC, 1 × PER", "1 × PER", "no span"]}]
+    assert "Miller" not in outcome.findings.to_json()
+
+
+def test_different_written_answers_to_one_question_are_no_conflict() -> None:
+    made = dataclasses.replace(corpus_of([CLEAN[0], CLEAN[0]], labels=["Yes.", "No."]), task="text_generation", labels=())
+    outcome = ask("exact_duplicates", made)
+    assert outcome.facts["conflicting"] == 0
+    assert "Yes." not in outcome.findings.to_json()
 
 
 def test_near_copies_name_the_kept_one_and_their_true_similarity() -> None:

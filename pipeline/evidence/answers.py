@@ -55,8 +55,8 @@ def shown(answer: Any) -> str:
         return answer
     if isinstance(answer, dict):
         return ", ".join(f"{name} {answer[name]}" for name in sorted(answer)) or "nothing"
-    if all(isinstance(item, str) for item in answer):
-        return ", ".join(answer) or "none of them"
+    if answer and all(isinstance(item, str) for item in answer):  # sets are never empty
+        return ", ".join(answer)
     counts = Counter("/".join(item.get("labels", ())) for item in answer)
     return ", ".join(f"{count} × {label}" for label, count in sorted(counts.items())) or "no span"
 

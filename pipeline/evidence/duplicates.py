@@ -31,6 +31,7 @@ THRESHOLD = 0.7
 MAX_CHAIN = 50
 # Jaccard 1/3 is half of the n-grams in common (Dice = 2J / (1 + J) = 0.5).
 CHAIN_FLOOR = 1 / 3
+LISTED = 500  # groups at odds in the facts, and members of each
 
 ENDS = " .,;!?…。、\"'`“”„‘’‚«»"  # not : ) + # %, which carry meaning in ":)", "C++", "C#", "5 %"
 SURROGATES = re.compile("[\ud800-\udfff]")
@@ -195,5 +196,7 @@ def group_facts(groups: IntArray, ids: Sequence[object], labels: Sequence[str | 
         "groups": sum(sizes.values()),
         "sizes": [{"rows": size, "groups": count} for size, count in sorted(sizes.items())],
         "conflicting": len(at_odds),
-        "conflicts": [{"examples": members[group], "labels": found} for group, found in at_odds.items()],
+        "conflicts": [
+            {"examples": members[group][:LISTED], "labels": found} for group, found in list(at_odds.items())[:LISTED]
+        ],
     }
