@@ -56,7 +56,6 @@ def _scores(home: list[str], foreign: list[str], share: float, seed: int) -> dic
     return {
         "Assay": _measures(truth, found.total, found.total >= Z, ours.cpu),
         "cleanlab": _measures(truth, -score, flagged, theirs.cpu),
-        "mean distance to neighbours": _measures(truth, found.neighbours, found.neighbours >= Z, ours.cpu),
     }
 
 
