@@ -81,10 +81,10 @@ def representation(facts: Row, names: Names) -> Told:
         else "No reference is stated, so nobody can say whether a group is missing; this is who is there. To compare, state "
         "the shares that should be under checks: representation: reference in project.yaml."
     ]
-    if facts.get("small_count"):
+    if few := _number(facts.get("small_count")):
         least = "; ".join(f"{row.get('group')} ({row.get('n')})" for row in _list(facts, "small")[:3])
         said.append(
-            f"In {facts['small_count']:,} of the {facts.get('met')} places where two groups meet there are fewer than "
+            f"In {few:,.0f} of the {facts.get('met')} places where two groups meet there are fewer than "
             f"{facts.get('min_n')} examples, too few to say anything about them; the fewest: {least}."
         )
     drawn = _shown(stated, _size("effect")) if stated else sorted(rows, key=_size("share"))[:SHOWN]

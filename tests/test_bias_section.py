@@ -1,0 +1,71 @@
+"""The report's section on bias: it says what the checks found, in words, and survives whatever a summary holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from corpora import annotations_table, consensus_table, corpus, examples_table
+from report_folders import build
+
+from pipeline.report.bias_answers import ANSWERS
+from pipeline.report.bias_section import section
+from pipeline.report.folder import load
+from pipeline.report.render import render
+from validators.check import all_checks, run, settings_for
+
+HOSTILE = '<script>alert(1)</script><img src=x onerror="x">'
+ASKED = ("representation", "slice_labels", "term_association", "slice_quality", "artefacts", "annotator_groups", "model_bias")
+
+
+def page(folder: Path, outcomes: list[dict[str, Any]]) -> str:
+    """The section of a report whose checks ended like this."""
+    build(folder, n=20)
+    run_of = load(folder)
+    return render("bias.html.j2", bias=section(dataclasses.replace(run_of, summary={**run_of.summary, "checks": outcomes})))
+
+
+def skewed(group: str = "south") -> list[dict[str, Any]]:
+    """What the checks say of 600 examples in which one group has another label rate than the other."""
+    random = np.random.default_rng(0)
+    region = np.where(random.random(600) < 0.3, group, "north")
+    labels = np.where(random.random(600) < np.where(region == group, 0.6, 0.2), "harsh", "calm").tolist()
+    examples = examples_table([f"text {at}" for at in range(600)], {"region": region.tolist()})
+    agreed = consensus_table(labels)
+    made = corpus(examples, annotations_table([]), labels=("calm", "harsh"), slices=("region",), consensus=agreed)
+    chosen = {name: settings_for({})[name] for name in ASKED}
+    return [outcome.as_dict() for outcome in run(made, chosen)]
+
+
+def test_the_section_says_what_was_found_and_what_was_not_asked(tmp_path: Path) -> None:
+    shown = page(tmp_path, skewed())
+    assert "label rates differ clearly from the rest of their slice" in shown
+    assert "region south: harsh" in shown
+    assert "No reference is stated" in shown
+    assert "Nothing is known about the annotators" in shown
+    assert shown.count("● look") == 1
+
+
+def test_what_comes_from_outside_is_escaped_and_nothing_is_loaded_or_run(tmp_path: Path) -> None:
+    shown = page(tmp_path, skewed(HOSTILE))
+    assert "&lt;script&gt;" in shown
+    assert "<script" not in shown
+    assert "<img" not in shown
+    assert "http" not in shown
+
+
+@pytest.mark.parametrize("junk", [None, 7, "x", [1, None, "x"], {"a": HOSTILE}, [{"label": HOSTILE, "flagged": True}]])
+def test_facts_of_any_kind_leave_a_page_that_is_whole(tmp_path: Path, junk: Any) -> None:
+    keys = ("shares", "tests", "intersections", "means", "terms", "quality", "probe", "features", "words", "groups", "by_text",
+            "bias", "gaps", "served", "worst_group", "names", "flips", "small", "small_count", "association")  # fmt: skip
+    blank = {"question": "Why?", "status": "flagged", "reason": "", "judged": 1, "flagged": 1, "seconds": 0.1, "settings": {}}
+    shown = page(tmp_path, [{**blank, "check": name, "facts": dict.fromkeys(keys, junk)} for name in ANSWERS])
+    assert shown.count('<article class="check asked flagged">') == len(ANSWERS)
+    assert "<script" not in shown
+
+
+def test_every_answer_belongs_to_a_check() -> None:
+    assert set(ANSWERS) <= set(all_checks())
