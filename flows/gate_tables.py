@@ -10,6 +10,7 @@ import pandas as pd
 
 from flows.summary import Run
 from pipeline.policy import blocking
+from pipeline.tasks import task_type
 
 ANY = "any"  # the label that the gate's tables give to answers that are not one of a few labels
 DOUBTING = ("label_errors", "span_errors")  # the checks that say of an answer that it is probably wrong
@@ -50,6 +51,8 @@ def _numbers(run: Run, examples: pd.DataFrame, action: Mapping[str, str]) -> pd.
     size = max(len(examples), 1)
     private = examples["example_id"].astype(str).isin(_flagged(run, "privacy"))
     overall = run.facts["agreement"]["overall"]
+    if task_type(run.facts["task"]).ALTERNATIVES:  # written answers may differ and all be right: nothing to demand
+        overall = None
     per_class = examples.loc[kept & (examples["split"] == "train"), "label"].value_counts()
     in_use = examples["label"].unique()
     row = {

@@ -92,7 +92,7 @@ def test_every_section_says_the_numbers_of_the_summary(tmp_path: Path) -> None:
         row = " ".join(str(counts.get(verdict, 0)) for verdict in ("keep", "relabel", "drop"))
         assert re.search(rf"{name.capitalize()} .*?{row}", page.section("splits"))
     for name, counts in summary["verdicts_by_check"].items():
-        numbers = f"{counts['relabel']} {counts['drop']} {counts['note']}"
+        numbers = f"{counts['relabel']} {counts['drop']} {counts.get('fix', 0)} {counts['note']}"
         row = f"{name.replace('_', ' ').capitalize()} {summary['policy'][name]} {numbers}"
         assert row in page.section("aside")
     for item in summary["planted"]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from pipeline.consensus import labelled, whole
 from pipeline.consensus.agreement import agreement
-from pipeline.consensus.truth import against_truth, put, truths, with_gold
+from pipeline.consensus.truth import against_truth, judged, put, truths, with_gold
 from pipeline.consensus.votes import Array, Votes
 from pipeline.statistics import wilson
 from pipeline.types import ANNOTATOR_COLUMNS, Scheme
@@ -75,7 +75,9 @@ def build(
         )
         _put_decided(table, decided)
         facts["consensus"] |= {"ties": int(table["tie"].sum()), **_decided_counts(table)}
-        return Consensus(table, with_gold(people_table, answers, truth), facts)
+        near = whole.similarity(task, scheme)
+        judged_answers = whole.near_truth(answers, truth, near) if near is not None else judged(answers, truth)
+        return Consensus(table, with_gold(people_table, judged_answers), facts)
     answers = latest_answers(annotations)
     solved = labelled.solve_labels(answers, examples, labels, truth, method=method, seed=seed, model=model)
     table = labelled.table(solved, labels)
@@ -88,7 +90,7 @@ def build(
     }
     own = against_truth(solved.posterior.own, answers, truth, labels)
     people = _annotator_table(solved.votes, solved.people, own, users or {})
-    return Consensus(table, with_gold(people, answers, truth), facts)
+    return Consensus(table, with_gold(people, judged(answers, truth)), facts)
 
 
 def _put_decided(table: pd.DataFrame, decided: Mapping[str, Mapping[int, str]]) -> None:

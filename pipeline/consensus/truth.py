@@ -43,10 +43,11 @@ def judged(answers: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def with_gold(annotators: pd.DataFrame, answers: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
-    """The annotator table with `gold` (answers judged against ground truth) and `gold_accuracy` (share of them that equal it,
-    in [0, 1]; NaN where none was judged)."""
-    by = judged(answers, truth).groupby("annotator")["right"]
+def with_gold(annotators: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
+    """The annotator table with `gold` (answers judged against ground truth) and `gold_accuracy` (share of them that equal it, or
+    how alike they are to it on average where answers are compared as a whole, in [0, 1]; NaN where none was judged). `judged`:
+    see `judged` and `whole.near_truth`."""
+    by = judged.groupby("annotator")["right"]
     gold = annotators["annotator"].map(by.size()).fillna(0).astype("int64")
     accuracy = annotators["annotator"].map(by.mean()).astype("float64")
     return annotators.assign(gold=gold, gold_accuracy=accuracy)
