@@ -298,14 +298,24 @@ def test_a_group_that_a_model_serves_worse_is_found() -> None:
     assert facts["worst_group"]["group"] == "r0"
 
 
-def test_rates_of_a_group_are_counted_right() -> None:
-    given, said = np.array([0] * 40 + [1] * 40), np.array([0] * 30 + [1] * 10 + [1] * 20 + [0] * 20)
-    group = groups(pd.DataFrame({"side": ["a", "b"] * 40}), ("side",))[0]
-    rows = {(row["measure"], row["label"]): row for row in error_rates(given, said, group, ["x", "y"], 10)}
-    assert rows["error", ""]["value"] == pytest.approx(15 / 40)
-    assert rows["false negative", "x"]["value"] == pytest.approx(5 / 20)
-    assert rows["false positive", "x"]["value"] == pytest.approx(10 / 20)
-    assert rows["false positive", "x"]["n"] == 20
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000))
+def test_rates_of_a_group_are_fairlearns(seed: int) -> None:
+    from fairlearn.metrics import MetricFrame, false_negative_rate, false_positive_rate
+
+    random = np.random.default_rng(seed)
+    given_, said, side = random.integers(0, 3, 200), random.integers(0, 3, 200), random.integers(0, 2, 200)
+    group = groups(pd.DataFrame({"side": np.array(["a", "b"])[side]}), ("side",))[0]
+    rows = {(row["measure"], row["label"]): row for row in error_rates(given_, said, group, ["x", "y", "z"], 5)}
+    for k, label in enumerate("xyz"):
+        frame = MetricFrame(
+            metrics={"false positive": false_positive_rate, "false negative": false_negative_rate},
+            y_true=(given_ == k).astype(int), y_pred=(said == k).astype(int), sensitive_features=side,
+        )  # fmt: skip
+        for measure in ("false positive", "false negative"):
+            assert rows[measure, label]["value"] == pytest.approx(frame.by_group[measure][0])
+            assert abs(rows[measure, label]["difference"]) == pytest.approx(frame.difference()[measure])
+    assert rows["error", ""]["value"] == pytest.approx((given_ != said)[side == 0].mean())
 
 
 def test_calibration_error_is_nought_for_a_model_that_means_what_it_says() -> None:

@@ -35,7 +35,7 @@ def model_bias(
     alpha: float = 0.05,
     min_difference: float = 0.1,  # 10 points, as between annotators: Dorans and Holland (1993)
     min_n: int = 30,  # with 30, a rate is known to ±18 points at best (Wilson, 95 %)
-    most_labels: int = 10,  # whose false positives and negatives are looked at, the most frequent: each costs a table per group
+    most_labels: int = 10,  # whose false positives and negatives are looked at, the most frequent
 ) -> Report:
     """One row per group of at least `min_n` examples: of the slices, and of texts that mention a group of people. Each against
     the examples outside it: the rate of errors, of false positives and false negatives of each label, and by how much the model

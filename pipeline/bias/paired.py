@@ -67,8 +67,8 @@ def difference(example: Index, annotator: Index, values: Array, member: Mask, wi
     (n_in + n_out) as Mantel and Haenszel do: `statistics.stratified_excess` with the example as the stratum, or a regression with
     an effect for each example. None if they share none.
 
-    example, annotator: (v,) from 0, no pair twice. values: (v, K) what was answered. member: (people,) who is in the group, against the rest.
-    within: (examples,) if given, the difference of the difference: in these examples less in the others.
+    example, annotator: (v,) from 0, no pair twice. values: (v, K) what was answered. member: (people,) who is in the group,
+    against the rest. within: (examples,) if given, the difference of the difference: in these examples less in the others.
 
     The errors are of a jackknife that leaves out an annotator (or an example) at a time; with every annotator on every example
     it is Welch's t test on the annotators' means. A bootstrap over annotators is too narrow with few of them: see how often

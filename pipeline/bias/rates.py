@@ -102,7 +102,7 @@ def worst_first(rows: Sequence[Row], key: str = "effect") -> list[Row]:
 
 def corrected(*families: Sequence[Row]) -> None:
     """Put a corrected value in the place of each row's p: Benjamini and Hochberg's q over its family, times the number of
-    families that hold any row (Bonferroni), so that with nothing to be found all families together name anything at the stated rate."""
+    families that hold any row (Bonferroni): with nothing to be found, all families together name anything at the stated rate."""
     several = sum(bool(rows) for rows in families)
     for rows in families:
         for row, q in zip(rows, benjamini_hochberg([row["p"] for row in rows]), strict=True):

@@ -151,9 +151,9 @@ def served(random: Random, planted: bool) -> Corpus:
 
 
 def given_away(random: Random, planted: bool) -> Corpus:
-    """500 texts of 5 to 40 words; where it is planted, “harsh” ones are 1.6 times as long, and a field says it for .6 of them."""
+    """500 texts of 5 to 40 words; where it is planted, “harsh” ones are twice as long, and a field says it for .6 of them."""
     truth = random.integers(0, 2, 500)
-    size = random.integers(5, 41, 500) * np.where(truth & planted, 1.6, 1.0)
+    size = random.integers(5, 41, 500) * np.where(truth & planted, 2.0, 1.0)
     texts = [" ".join(f"w{word}" for word in random.integers(0, 400, int(length))) for length in size]
     made = plain([LABELS[at] for at in truth], texts=texts)
     tag = np.where(planted & (truth == 1) & (random.random(500) < 0.6), "b", random.choice(["a", "b", "c"], 500))
@@ -203,7 +203,7 @@ SCENES: list[tuple[str, str, str, Made, Callable[[str], bool]]] = [
     ("term_association", "labels by identity term", ".45 against .20", named, lambda s: s == "religion: muslim"),
     ("slice_quality", "worse labels in a slice", ".20 wrong against .05", worse, lambda s: s == "region=r0"),
     ("model_bias", "a model that errs in a slice", "about .35 wrong against .1", served, lambda s: s == "region=r0"),
-    ("artefacts", "length", "1.6 times as long", given_away, lambda s: "length" in s),
+    ("artefacts", "length", "twice as long", given_away, lambda s: "length" in s),
     ("artefacts", "a field of metadata", "says it for .6", given_away, lambda s: "source" in s),
     ("annotators", "one biased annotator", ".4 harsher in a slice", harsh_person, lambda s: s == "p0"),
     ("annotator_groups", "two groups of 12", ".15 harsher", sides, lambda s: s.startswith("team=")),
