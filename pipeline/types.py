@@ -50,7 +50,7 @@ SUGGESTION_COLUMNS = ("example_id", "answer", "held_back", "pushed_at")
 
 # A slice that took one of these names would hide a column of ours.
 RESERVED = frozenset(
-    (*EXAMPLE_COLUMNS, "answer", "confidence", "verdict", "reasons", "annotators", "annotation_ids", "row_hash")
+    (*EXAMPLE_COLUMNS, "answer", "confidence", "distribution", "verdict", "reasons", "annotators", "annotation_ids", "row_hash")
 )
 
 FloatArray = NDArray[np.float32]

@@ -416,3 +416,23 @@ def test_the_temperature_undoes_a_scaling_of_calibrated_logits() -> None:
 
 def test_log_loss_is_that_of_a_uniform_guess() -> None:
     assert log_loss(np.full((5, 4), 0.25, dtype=np.float32), np.array([0, 1, 2, 3, 0])) == pytest.approx(np.log(4))
+
+
+def test_a_distribution_is_learnt_instead_of_the_label_where_it_is_asked_for(tmp_path: Path) -> None:
+    """Every text of one label was called another by a third of the annotators: the adapter that learnt how they split gives the
+    other label more than the one that learnt the answer; without the setting a distribution changes nothing."""
+    rows = sample_rows()
+    here, other = LABELS[0], LABELS[1]
+    split = orjson.dumps({here: 0.67, other: 0.33}).decode()
+    soft = rows.assign(distribution=[split if label == here else "" for label in rows["label"]])
+    store = Store(tmp_path)
+    plain = run(store, rows)
+    assert run(store, soft) == plain
+    asked = QUICK | {"soft_labels": True}
+    learnt = run(store, soft, settings=asked)
+    assert learnt not in (plain, run(store, rows, settings=asked))
+    texts = rows.loc[rows["label"] == here, "text"].tolist()
+    share = {key: float(predict(store, key, texts, threads=1)[1][:, 1].mean()) for key in (plain, learnt)}
+    assert share[learnt] > share[plain] + 0.05
+    with pytest.raises(TrainingError, match="soft_labels"):
+        run(store, soft, settings=QUICK | {"soft_labels": "yes"})

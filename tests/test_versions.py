@@ -29,7 +29,7 @@ def rows(
         }
     )  # fmt: skip
     consensus = pd.DataFrame(
-        {"example_id": ids, "answer": [f'"{label}"' for label in answers.values()], "confidence": 0.9}
+        {"example_id": ids, "answer": [f'"{label}"' for label in answers.values()], "confidence": 0.9, "distribution": ""}
     )
     reason = json.dumps([{"check": "x", "action": "drop", "severity": 0.5, "reason": "r", "suggestion": ""}])
     table = pd.DataFrame(

@@ -17,9 +17,9 @@ EVALUATION_LOG = "evaluation-log"
 
 
 def training_rows(place: Place, version: str | None, labels_from: str) -> tuple[Version, pd.DataFrame]:
-    """(version, rows with example_id, text, label, split). `uncleaned` takes every answered example of train and validation as
-    it was before the checks, copies and leaks included. TrainingError where an answer is not one of a few labels that follow
-    from the text."""
+    """(version, rows with example_id, text, label, split, distribution). `uncleaned` takes every answered example of train and
+    validation as it was before the checks, copies and leaks included. TrainingError where an answer is not one of a few labels
+    that follow from the text."""
     from pipeline.versions.commit import read
 
     if not can_train(place):
@@ -35,7 +35,8 @@ def training_rows(place: Place, version: str | None, labels_from: str) -> tuple[
         rows = rows.assign(label=[orjson.loads(answer) for answer in rows["answer"]])
     else:
         raise TrainingError(f"labels_from must be cleaned or uncleaned, not {labels_from!r}.")
-    return found, rows[["example_id", "text", "label", "split"]].reset_index(drop=True)
+    rows = rows.assign(distribution=rows.get("distribution", ""))  # the first versions have none
+    return found, rows[["example_id", "text", "label", "split", "distribution"]].reset_index(drop=True)
 
 
 def can_train(place: Place) -> bool:

@@ -30,10 +30,12 @@ LAST_LOOK = 32  # training texts; weights that are not finite spoil the answer t
 
 @dataclass(frozen=True)
 class Rows:
-    """Token ids and classes, in the same order; may be empty."""
+    """Token ids and classes, in the same order; may be empty. soft: (n, K) what to learn instead of the class, rows summing to
+    1; None to learn the class."""
 
     ids: Sequence[Sequence[int]]
     y: IntArray
+    soft: FloatArray | None = None
 
     @property
     def lengths(self) -> list[int]:
@@ -131,7 +133,7 @@ def _step(model: nn.ModuleDict, rows: Rows, batch: IntArray, padding: int, optim
     import torch
 
     model.train()
-    target = torch.tensor(rows.y[batch], device=device())
+    target = torch.tensor((rows.y if rows.soft is None else rows.soft)[batch], device=device())
     loss = torch.nn.functional.cross_entropy(_logits(model, rows, batch, padding), target)
     value = float(loss.detach())
     if not np.isfinite(value):

@@ -27,6 +27,7 @@ class Settings:
     max_length: int = 128
     patience: int = 3  # epochs without a better validation loss before training stops; 2 gave up early on SST-2
     warmup: float = 0.1  # share of the steps in which the learning rate rises; it falls linearly after that
+    soft_labels: bool = False  # learn how annotators split, where a version knows it, instead of the one answer
 
 
 HIGHEST_RATE = 1e30  # torch's float32 overflows somewhat above; diverging is noticed and said long before
@@ -52,6 +53,10 @@ def settings_for(given: Mapping[str, Any]) -> Settings:
     for name, value in given.items():
         if name not in known:
             raise TrainingError(f"training.settings: {unknown('setting', name, known)}")
+        if known[name] is bool:
+            if not isinstance(value, bool):
+                raise TrainingError(f"training.settings.{name}: {value!r} must be true or false.")
+            continue
         kinds = (int,) if known[name] is int else (int, float)
         low, high = LIMITS[name]
         if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:

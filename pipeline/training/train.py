@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pandas as pd
 
 from pipeline.errors import TrainingError, unknown
@@ -30,7 +31,7 @@ from pipeline.training.loop import Fitted, Rows, fit
 from pipeline.training.methods import peft_config
 from pipeline.training.probe import Probe, fit_probe
 from pipeline.training.settings import Settings, settings_for
-from pipeline.types import IntArray
+from pipeline.types import FloatArray, IntArray
 
 CODE = ("pipeline/training", "pipeline/evidence/encoder.py", "pipeline/evidence/embeddings.py")
 LABELS_FROM = ("cleaned", "uncleaned")
@@ -65,7 +66,8 @@ def train(
 ) -> str:
     """The adapter's id; one that is published already is returned at once.
 
-    rows: example_id, text, label, split (train, validation; others are left alone). labels_from: "cleaned" or
+    rows: example_id, text, label, split (train, validation; others are left alone) and, for the setting soft_labels,
+    distribution (JSON {label: probability}, "" to learn the label). labels_from: "cleaned" or
     "uncleaned", whose labels the rows carry. `progress` counts texts over all epochs. Two runs with one thread on one
     machine give the same bytes. TrainingError: no training rows, fewer than two classes among them, an unknown label,
     method or setting, a model that cannot be had, or a loss that is not finite; nothing is published then.
@@ -74,9 +76,12 @@ def train(
     if labels_from not in LABELS_FROM:
         raise TrainingError(unknown("labels_from", labels_from, LABELS_FROM))
     config = peft_config(method, chosen)
+    soft = chosen.soft_labels and "distribution" in rows
+    rows = rows.assign(distribution=rows["distribution"] if soft else "")
     data = _prepare(rows, labels, chosen.max_length)
     inputs = {
         "version": version, "labels_from": labels_from, "labels": list(labels), "rows": rows_digest(rows),
+        **({"soft": digest(*sorted(rows["example_id"].astype(str) + rows["distribution"]))} if soft else {}),
         "model_revision": encoder_revision(model), "method": method, "settings": asdict(chosen), "seed": seed,
     }  # fmt: skip
     key = digest(inputs, code_digest(*CODE))
@@ -152,11 +157,27 @@ def _fit(
 
     with quiet():
         module = get_peft_model(encoder.module, config)
+    rows = tokenized(encoder, data.train)
+    if settings.soft_labels:
+        rows = replace(rows, soft=_soft(data))
     fitted = fit(
-        module, probe, tokenized(encoder, data.train), tokenized(encoder, data.validation),
+        module, probe, rows, tokenized(encoder, data.validation),
         padding=padding_id(encoder), settings=settings, seed=seed, progress=progress,
     )  # fmt: skip
     return module, fitted
+
+
+def _soft(data: Data) -> FloatArray:
+    """(n, K) float32: the distribution of each training row over the labels that have a training row; its label where the
+    version has none."""
+    numbers = {label: number for number, label in enumerate(data.labels)}
+    target = np.zeros((len(data.train), len(data.labels)), dtype=np.float32)
+    for row, (label, distribution) in enumerate(zip(data.train["y"], data.train["distribution"], strict=True)):
+        shares = {numbers[name]: p for name, p in orjson.loads(distribution or "{}").items() if name not in data.absent}
+        for number, p in (shares if sum(shares.values()) > 0 else {int(label): 1.0}).items():
+            target[row, number] = p
+    soft: FloatArray = target / target.sum(axis=1, keepdims=True)
+    return soft
 
 
 def tokenized(encoder: Encoder, frame: pd.DataFrame) -> Rows:
@@ -232,7 +253,6 @@ def peak_memory_mb() -> float:
 
 
 def _write(folder: Path, module: Any, fitted: Fitted, encoder: Encoder, facts: dict[str, Any]) -> dict[str, Any]:
-    import orjson
     from safetensors.numpy import save_file
 
     config = module.peft_config["default"]

@@ -25,7 +25,8 @@ COMPACT_AT = 0.2  # deltas above this share of the base make reading dearer than
 
 @dataclass(frozen=True)
 class Version:
-    """rows: example_id, data, text, group, split, <slices>, answer, confidence, verdict, reasons, annotations, row_hash."""
+    """rows: example_id, data, text, group, split, <slices>, answer, confidence, distribution, verdict, reasons, annotations,
+    row_hash."""
 
     id: str
     number: int
@@ -58,7 +59,7 @@ def logical_rows(
     per_example: dict[int, list[dict[str, Any]]] = {}
     for example, click in zip(lineage["example_id"], clicks, strict=True):
         per_example.setdefault(int(example), []).append(click)
-    rows = examples.merge(consensus[["example_id", "answer", "confidence"]], on="example_id")
+    rows = examples.merge(consensus[["example_id", "answer", "confidence", "distribution"]], on="example_id")
     rows = rows.merge(verdicts, on="example_id").sort_values("example_id", ignore_index=True)
     rows["annotations"] = [orjson.dumps(per_example.get(int(example), [])).decode() for example in rows["example_id"]]
     rows["row_hash"] = [_row_hash(row) for row in rows.to_dict("records")]
@@ -70,8 +71,9 @@ def _row_hash(row: Mapping[Any, Any]) -> str:
     point, which differ between machines; which check asked for which action does not."""
     acted = sorted((item["check"], item["action"]) for item in orjson.loads(row["reasons"]))
     confidence = None if np.isnan(row["confidence"]) else round(float(row["confidence"]), 4)
+    soft = {label: round(p, 3) for label, p in orjson.loads(row["distribution"] or "{}").items()}
     parts = ("example_id", "data", "group", "split", "answer", "verdict", "annotations")
-    return digest([row[part] for part in parts], acted, confidence)
+    return digest([row[part] for part in parts], acted, confidence, sorted(soft.items()))
 
 
 def version_id(rows: pd.DataFrame, labels: Sequence[str]) -> str:
