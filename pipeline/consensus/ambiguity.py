@@ -4,7 +4,7 @@ For each example with enough answers, two labels at once (each half the time) ar
 often each annotator errs. How large that ratio of likelihoods gets by errors alone is simulated: the same annotators answer
 an example of one true label. What is larger than that, with Benjamini–Hochberg over all examples tested, is ambiguous: of those
 so called, at most a share of LEVEL is expected to be a split by errors alone. Annotators' errors are estimated on the same
-answers, ambiguous examples included, which makes them look worse and the test miss some rather than find too many.
+answers, but for the examples that a first pass finds most divided: those would make everybody look careless.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from pipeline.consensus.shrunk import annotator_table
 from pipeline.consensus.votes import Array, Index, Posterior, Votes, counts, expected_accuracy
 from pipeline.statistics import benjamini_hochberg
 
-LEVEL = 0.05  # expected share of false ones among those called ambiguous
+LEVEL = 0.05  # expected share of false ones among those called ambiguous: to look at one in ten in vain costs little
 LEAST = 4  # answers; a split of 2 to 1 is what any annotator's error looks like
 LEAST_SIDE = 2  # answers for the second label: one is a slip
 DRAWS = (199, 4999)  # a first look, and a second one where the first leaves it open
 OPEN = 0.05
+TRIMMED = 0.2
+PASSES = 4
 
 
 @dataclass(frozen=True)
@@ -35,20 +37,30 @@ class Ambiguity:
 
 
 def ambiguity(votes: Votes, posterior: Posterior, seed: int) -> Ambiguity:
-    truth = posterior.probabilities
-    table = annotator_table(votes, truth[votes.example], expected_accuracy(votes))
+    truth, usual = posterior.probabilities, expected_accuracy(votes)
     tested = votes.sizes >= LEAST
+    table = annotator_table(votes, truth[votes.example], usual)
+    adjusted = np.ones(votes.examples)
+    for _ in range(PASSES):
+        adjusted[tested] = benjamini_hochberg(_chances(votes, truth, table, tested, seed)[tested])
+        kept = (adjusted > TRIMMED)[votes.example]
+        table = annotator_table(votes, truth[votes.example] * kept[:, None], usual)
+        if kept.all():
+            break
+    found = adjusted <= LEVEL
+    return Ambiguity(found, int(tested.sum()), _weights(table))
+
+
+def _chances(votes: Votes, truth: Array, table: Array, tested: NDArray[np.bool_], seed: int) -> Array:
+    """(n,) p-values; 1 where the second label has too few answers to be a split."""
     second = np.sort(counts(votes), axis=1)[:, -2] if votes.labels > 1 else np.zeros(votes.examples)
-    p = np.ones(votes.examples)
     order = np.argsort(votes.example, kind="stable")
     starts = np.concatenate([[0], np.cumsum(votes.sizes)])
+    p = np.ones(votes.examples)
     for example in np.flatnonzero(tested & (second >= LEAST_SIDE)):
         rows = order[starts[example] : starts[example + 1]]
         p[example] = _p(table[votes.annotator[rows]], votes.label[rows], truth[example], [seed, int(example)])
-    found = np.zeros(votes.examples, bool)
-    if tested.any():
-        found[tested] = benjamini_hochberg(p[tested]) <= LEVEL
-    return Ambiguity(found, int(tested.sum()), _weights(table))
+    return p
 
 
 def _p(tables: Array, said: Index, truth: Array, seed: list[int]) -> float:
