@@ -14,8 +14,9 @@ import orjson
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.evidence.doubt import HIGHEST, bounded, chance_wrong, error_rate, odds_of_consensus, worth_a_look
+from pipeline.evidence.doubt import chance_wrong, error_rate, odds_of_consensus, worth_a_look
 from pipeline.evidence.doubted_sets import doubted_sets
+from pipeline.evidence.doubted_slices import rate_by_slice, rates_of_examples
 from pipeline.statistics import wilson
 from pipeline.types import Corpus
 from validators.check import Report, Skip, check, findings
@@ -27,7 +28,6 @@ from validators.check import Report, Skip, check, findings
 CONFIDENCE_WEIGHT = 0.5
 SURE = 0.98  # beyond this a confidence says no more
 LEAST = 0.2  # nothing is flagged with less, so that a few certain errors do not lift many right labels over `min_precision`
-PRIOR = 50  # examples' worth of the overall rate in the rate of a slice
 ROWS = 50  # of each table in the facts
 
 Array = NDArray[np.float64]
@@ -56,7 +56,7 @@ def label_errors(
     _require_enough(len(judged), min_examples)
     given = judged["label"].map({name: number for number, name in enumerate(labels)}).to_numpy(np.int64)
     probabilities = _restricted(corpus, judged, labels)
-    rates = _rates(judged, probabilities, given, corpus.slices)
+    rates = rates_of_examples(judged, probabilities, given, corpus.slices)
     odds = odds_of_consensus(_confidence(judged), rates, CONFIDENCE_WEIGHT, SURE)
     severity = chance_wrong(probabilities, given, odds, _copies(judged["text"], given, len(labels)))
     flagged = worth_a_look(severity, min_precision, LEAST)
@@ -66,7 +66,7 @@ def label_errors(
         "estimated_errors": _errors(probabilities, given),
         "left_out": left_out,
         "confusions": _confusions(labels, given, probabilities, severity, flagged),
-        "by_slice": _by_slice(judged, probabilities, given, flagged, corpus.slices),
+        "by_slice": rate_by_slice(judged, probabilities, given, flagged, corpus.slices)[:ROWS],
     }
     return Report(table, facts)
 
@@ -102,31 +102,6 @@ def _confidence(judged: pd.DataFrame) -> Array:
     """NaN where a single person answered."""
     values: Array = judged["confidence"].astype("float64").to_numpy()
     return values
-
-
-def _rates(judged: pd.DataFrame, probabilities: Array, given: NDArray[np.int64], slices: Sequence[str]) -> Array:
-    """(n,) the error rate of each example's slices: the overall one, shifted by how each of its groups differs (in log-odds).
-
-    Source: errors are looked for with a rate per group in DeCoLe, Li et al. (2025), Decoupled Confident Learning.
-    """
-    overall = bounded(error_rate(probabilities, given).value, len(given))
-    shift = np.zeros(len(given))
-    for column in slices:
-        for _, rows in _groups(judged, column):
-            size = len(rows)
-            own = (error_rate(probabilities[rows], given[rows]).value * size + overall * PRIOR) / (size + PRIOR)
-            own = bounded(own, len(given))
-            shift[rows] += np.log(own / (1 - own)) - np.log(overall / (1 - overall))
-    odds = overall / (1 - overall) * np.exp(shift)
-    result: Array = np.clip(odds / (1 + odds), 1 / (2 * len(given)), HIGHEST)
-    return result
-
-
-def _groups(judged: pd.DataFrame, column: str) -> list[tuple[str, NDArray[np.int64]]]:
-    """(group, its rows), where a group has a name and enough rows for a rate of its own."""
-    values = judged[column].astype("str").to_numpy()
-    found = [(str(name), np.flatnonzero(values == name)) for name in sorted(set(values)) if name]
-    return [(name, rows) for name, rows in found if len(rows) >= PRIOR]
 
 
 def _copies(texts: pd.Series[str], given: NDArray[np.int64], labels: int) -> NDArray[np.bool_] | None:
@@ -208,19 +183,6 @@ def _confusions(
         }
         for one, other in pairs if expected[one, other] >= 0.5
     ]  # fmt: skip
-
-
-def _by_slice(
-    judged: pd.DataFrame, probabilities: Array, given: NDArray[np.int64], flagged: NDArray[np.bool_], slices: Sequence[str]
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "slice": column, "group": name, "judged": len(rows), "flagged": int(flagged[rows].sum()),
-            "estimated_error_rate": error_rate(probabilities[rows], given[rows]).as_dict(),
-        }
-        for column in slices
-        for name, rows in _groups(judged, column)
-    ][:ROWS]  # fmt: skip
 
 
 def _of_sets(corpus: Corpus, min_precision: float, min_examples: int, min_per_class: int) -> Report:
