@@ -122,14 +122,16 @@ def _ends(start: int, end: int, words: int) -> Iterator[tuple[int, int]]:
 
 def _missed(reading: Reading, phrases: Phrases, labels: Sequence[str]) -> Iterator[Edit]:
     for start, end in sorted(_candidates(reading, phrases)):
+        beside = {label for first, last, label in reading.text.spans if end == first or start == last}
         mean = reading.logs[start:end].mean(axis=0)
         counts = phrases.elsewhere(reading.text, start, end)
         found = [
             _edit("missed entity", reading, -1, None, (start, end, label), float(mean[number] - mean[-1]),
                   (counts[0, end - start, label], counts[0, end - start, ""]))
-            for number, label in enumerate(labels)
+            for number, label in enumerate(labels) if label not in beside  # there its end is in question, see `_moved`
         ]  # fmt: skip
-        yield max(found, key=lambda edit: edit.probability)
+        if found:
+            yield max(found, key=lambda edit: edit.probability)
 
 
 def _candidates(reading: Reading, phrases: Phrases) -> set[tuple[int, int]]:

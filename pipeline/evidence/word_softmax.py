@@ -21,38 +21,39 @@ def left_out_softmax(columns: FloatArray, target: IntArray, fold: IntArray, clas
     """(m, K) probabilities, rows summing to 1: of each word from the words of other folds, which are joined to FOLDS at most.
     columns: (m, c); target: (m,) class; fold: (m,) from 0, at least two."""
     fold = fold % FOLDS
-    x = (columns - columns.mean(axis=0)) / np.maximum(columns.std(axis=0), 1e-6)
-    x = np.hstack([x, np.ones((len(x), 1))]).astype(np.float32)
-    result = np.zeros((len(x), classes), np.float32)
+    result = np.zeros((len(columns), classes), np.float32)
     for number in np.unique(fold):
         mine = fold == number
-        result[mine] = _softmax(x[mine] @ _fit(x[~mine], target[~mine], classes))
+        mean, deviation = columns[~mine].mean(axis=0), np.maximum(columns[~mine].std(axis=0), 1e-6)
+        x = np.hstack([(columns - mean) / deviation, np.ones((len(columns), 1))]).astype(np.float32)
+        result[mine] = _softmax(_fit(x[~mine], target[~mine], classes) @ x[mine].T).T
     return result
 
 
 def _fit(x: FloatArray, target: IntArray, classes: int) -> FloatArray:
-    """(c, K) weights with the least penalised log-loss."""
+    """(K, c) weights with the least penalised log-loss."""
     from scipy.optimize import minimize
 
     loss = _loss(x, target, classes)
     found = minimize(loss, np.zeros(x.shape[1] * classes), jac=True, method="L-BFGS-B", options={"maxiter": ROUNDS})
-    weights: FloatArray = found.x.reshape(-1, classes).astype(np.float32)
+    weights: FloatArray = found.x.reshape(classes, -1).astype(np.float32)
     return weights
 
 
 def _loss(x: FloatArray, target: IntArray, classes: int) -> Callable[[Array], tuple[float, Array]]:
-    rows = np.arange(len(x))
+    rows, across = np.arange(len(x)), np.ascontiguousarray(x.T)
 
     def loss(flat: Array) -> tuple[float, Array]:
-        chances = _softmax(x @ flat.reshape(-1, classes).astype(np.float32))
-        value = -float(np.log(np.maximum(chances[rows, target], 1e-12)).sum()) + PENALTY / 2 * float(flat @ flat)
-        chances[rows, target] -= 1
-        return value, (x.T @ chances).ravel().astype(np.float64) + PENALTY * flat
+        chances = _softmax(flat.reshape(classes, -1).astype(np.float32) @ across)
+        value = -float(np.log(np.maximum(chances[target, rows], 1e-12)).sum()) + PENALTY / 2 * float(flat @ flat)
+        chances[target, rows] -= 1
+        return value, (chances @ x).ravel().astype(np.float64) + PENALTY * flat
 
     return loss
 
 
 def _softmax(scores: FloatArray) -> FloatArray:
-    scores = np.exp(np.maximum(scores - scores.max(axis=1, keepdims=True), LEAST))
-    result: FloatArray = scores / scores.sum(axis=1, keepdims=True)
+    """Over the first axis, the classes: maxima and sums along the longer one cost five times as little."""
+    scores = np.exp(np.maximum(scores - scores.max(axis=0), LEAST))
+    result: FloatArray = scores / scores.sum(axis=0)
     return result
