@@ -29,7 +29,7 @@ from pipeline.bias import counterfactual as sentences
 from pipeline.bias import terms
 from pipeline.bias.groups import crossed, groups, meeting
 from pipeline.bias.model import calibration_error, error_rates
-from pipeline.bias.paired import difference
+from pipeline.bias.paired import difference, difference_within, shared
 from pipeline.bias.values import values
 from pipeline.statistics import cramers_v_interval, differs, rank_association, risk_ratio, stratified_excess
 from pipeline.types import Corpus, Interval
@@ -189,6 +189,13 @@ def test_worse_labels_in_a_group_are_found_and_a_harder_mix_of_labels_is_not_tak
     assert false <= 3, f"false alarms in {false} of {SEEDS}"
 
 
+def test_labels_without_a_fault_are_no_worse_anywhere() -> None:
+    votes = [(row + 1, f"p{who}", LABELS[row % 3], 9.0) for row in range(90) for who in range(2)]
+    report = slice_quality.run(stated([LABELS[row % 3] for row in range(90)], {"side": ["a", "b"] * 45}, votes=votes))
+    assert not report.findings["flagged"].any()
+    assert report.facts["worst_gap"] == 0
+
+
 # --- annotators ------------------------------------------------------------------------------------------------------------
 
 
@@ -225,6 +232,22 @@ def test_the_jackknife_is_what_leaving_out_each_person_gives(seed: int) -> None:
     left = np.array([one.value for one in without if one is not None])
     parts = [3 / 4 * ((left[side] - left[side].mean(axis=0)) ** 2).sum(axis=0) for side in (member, ~member)]
     np.testing.assert_allclose(told.people_error, np.sqrt(parts[0] + parts[1]))
+
+
+def test_the_difference_of_a_difference_is_that_of_two_parts_of_the_examples() -> None:
+    random = np.random.default_rng(3)
+    example, who = np.nonzero(random.random((120, 10)) < 0.5)
+    said, member, inside = random.normal(size=(len(who), 1)), np.arange(10) < 5, random.random(120) < 0.4
+    outside = ~inside & (random.random(120) < 0.8)
+    parts = shared(example, who, said, member)
+    assert parts is not None
+    told = difference_within(parts, inside, outside)
+    assert told is not None
+    apart = [difference(example[keep], who[keep], said[keep], member) for keep in (inside[example], outside[example])]
+    assert apart[0] is not None
+    assert apart[1] is not None
+    np.testing.assert_allclose(told.value, apart[0].value - apart[1].value)
+    assert told.examples == apart[0].examples + apart[1].examples
 
 
 def teams(random: np.random.Generator, planted: bool) -> Corpus:

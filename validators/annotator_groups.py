@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.bias import groups as grouping
 from pipeline.bias import terms
 from pipeline.bias.groups import Group
-from pipeline.bias.paired import Difference, difference
+from pipeline.bias.paired import Difference, difference_of, difference_within, shared
 from pipeline.bias.rates import corrected, worst_first
 from pipeline.bias.values import Values, values
 from pipeline.consensus.build import latest_answers
@@ -92,36 +92,42 @@ def _compare(
         for group in groups[:1] if len(groups) == 2 else groups:  # the second of two is the first with another sign
             side = (known[use].astype("str") == group).to_numpy(bool)
             names = answers.loc[use, "annotator"].astype("str").to_numpy()
-            args = (example[use], names, side, found.matrix[use])
             rest = " or ".join(name for name in groups if name != group) if len(groups) == 2 else "the others"
             head = {"attribute": str(attribute), "group": group, "against": rest}
-            mine = _one(head, args, found, None, min_people, min_examples)
-            rows += mine
-            for text in texts if mine else []:
-                part = {**head, "slice": text.slice, "texts": text.name}
-                told_apart += _one(part, args, found, text, min_people, min_examples)
+            mine, apart = _one(head, (example[use], names, side, found.matrix[use]), found, texts, min_people, min_examples)
+            rows, told_apart = rows + mine, told_apart + apart
     return rows, told_apart
 
 
-def _one(head: Row, args: tuple[Any, ...], found: Values, text: Group | None, min_people: int, min_examples: int) -> list[Row]:
+def _one(
+    head: Row, args: tuple[Any, ...], found: Values, texts: Sequence[Group], min_people: int, min_examples: int
+) -> tuple[list[Row], list[Row]]:
+    """Rows of one group against the rest, and of the difference of the difference for each group of texts."""
     example, names, side, matrix = args
-    if text is not None:
-        known = (text.members | text.others)[example]
-        example, names, side, matrix = example[known], names[known], side[known], matrix[known]
     people, who = np.unique(names, return_inverse=True)
     member = np.zeros(len(people), bool)
     member[who[side]] = True
-    rows = []
-    whole = np.isfinite(matrix).all(axis=1)
-    columns = [slice(None)] if whole.all() else [slice(k, k + 1) for k in range(matrix.shape[1])]
-    for column in columns:  # a rating that some left out is compared by itself
-        use = np.isfinite(matrix[:, column]).all(axis=1)
-        within = None if text is None else text.members
-        told = difference(example[use], who[use], matrix[use][:, column], member, within)
-        if told is not None and min(told.inside, told.outside) >= min_people and told.examples >= min_examples:
-            spread = np.ones(len(told.value)) if found.shares else np.maximum(np.std(matrix[use][:, column], axis=0), 1e-9)
-            rows += _told(head, told, found.names[column], spread, _plain(matrix[use][:, column], side[use]))
-    return rows
+    rows: list[Row] = []
+    apart: list[Row] = []
+    whole = bool(np.isfinite(matrix).all())
+    for column in [slice(None)] if whole else [slice(k, k + 1) for k in range(matrix.shape[1])]:
+        use = np.isfinite(matrix[:, column]).all(axis=1)  # a rating that some left out is compared by itself
+        values, labels = matrix[use][:, column], found.names[column]
+        parts = shared(example[use], who[use].astype(np.int64), values, member)
+        told = None if parts is None else difference_of(parts)
+        if parts is None or told is None or not _enough(told, min_people, min_examples):
+            continue
+        spread = np.ones(len(labels)) if found.shares else np.maximum(np.std(values, axis=0), 1e-9)
+        rows += _told(head, told, labels, spread, _plain(values, side[use]))
+        for text in texts:
+            more = difference_within(parts, text.members, text.others)
+            if more is not None and _enough(more, min_people, min_examples):
+                apart += _told({**head, "slice": text.slice, "texts": text.name}, more, labels, spread, None)
+    return rows, apart
+
+
+def _enough(told: Difference, min_people: int, min_examples: int) -> bool:
+    return min(told.inside, told.outside) >= min_people and told.examples >= min_examples
 
 
 def _plain(matrix: NDArray[np.float64], side: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -131,6 +137,7 @@ def _plain(matrix: NDArray[np.float64], side: NDArray[np.bool_]) -> NDArray[np.f
 
 
 def _told(head: Row, told: Difference, names: Sequence[str], spread: Any, plain: Any) -> list[Row]:
+    """One row per label or rating."""
     low, high = told.interval()
     texts_low, texts_high = told.text_interval()
     p = told.p()

@@ -6,7 +6,6 @@ hard they are looks like a difference between people.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,111 +61,108 @@ def _p(value: Array, error: Array, freedom: Array) -> Array:
     return result
 
 
-def difference(example: Index, annotator: Index, values: Array, member: Mask, within: Mask | None = None) -> Difference | None:
+def difference(example: Index, annotator: Index, values: Array, member: Mask) -> Difference | None:
     """The difference of two groups of annotators over the examples that both answered, each example weighted by n_in · n_out /
     (n_in + n_out) as Mantel and Haenszel do: `statistics.stratified_excess` with the example as the stratum, or a regression with
     an effect for each example. None if they share none.
 
     example, annotator: (v,) from 0, no pair twice. values: (v, K) what was answered. member: (people,) who is in the group,
-    against the rest. within: (examples,) if given, the difference of the difference: in these examples less in the others.
+    against the rest.
 
     The errors are of a jackknife that leaves out an annotator (or an example) at a time; with every annotator on every example
     it is Welch's t test on the annotators' means. A bootstrap over annotators is too narrow with few of them: see how often
     either holds the truth with 3 against 3 in tests/benchmarks/measured/bias.py.
     Source: Bell and McCaffrey (2002); MacKinnon, Nielsen and Webb (2023); degrees of freedom: Welch (1947).
     """
-    keep = _shared(example, member[annotator])
-    if not keep.any():
-        return None
-    _, row = np.unique(example[keep], return_inverse=True)
-    people, who = np.unique(annotator[keep], return_inverse=True)
-    side = np.asarray(member[people], bool)
-    inner = None if within is None else np.asarray(within[np.unique(example[keep])], bool)
-    parts = _Parts(row.astype(np.int64), who.astype(np.int64), values[keep], side, inner)
-    value = parts.estimate()
-    if np.isnan(value).all():
-        return None
-    people_error, freedom = _by_side(parts.without_person(), side)
-    return Difference(
-        value, people_error, freedom, _jackknife(parts.without_example()), int(side.sum()), int((~side).sum()), int(row.max()) + 1
-    )
+    parts = shared(example, annotator, values, member)
+    return None if parts is None else difference_of(parts)
 
 
-def _shared(example: Index, inside: Mask) -> Mask:
-    """Answers to examples that both sides answered."""
-    size = int(example.max(initial=-1)) + 1
-    a, b = (np.bincount(example[mask], minlength=size) > 0 for mask in (inside, ~inside))
-    both: Mask = (a & b)[example]
-    return both
+def difference_of(parts: Shared) -> Difference | None:
+    """As `difference`, of its parts."""
+    return _told(parts, [np.ones(len(parts.example), bool)])
+
+
+def difference_within(parts: Shared, inside: Mask, outside: Mask) -> Difference | None:
+    """The difference of the difference: over the examples `inside` less over those `outside`, both (examples,) in the numbers
+    that `shared` was given. None if either holds no example that both groups answered."""
+    masks = [np.asarray(mask[parts.example], bool) for mask in (inside, outside)]
+    return _told(parts, masks) if all(mask.any() for mask in masks) else None
 
 
 @dataclass(frozen=True)
-class _Parts:
-    """An estimate is top.sum() / bottom.sum() over examples, with top = Σ x·y − Σx·Σy / n and bottom = Σx − (Σx)² / n of each
-    example (x: 1 for the group), so that leaving something out only changes a few terms."""
+class Shared:
+    """Answers to the n examples that both sides answered. The difference is top.sum() / bottom.sum() over examples, with top =
+    Σ x·y − Σx·Σy / m and bottom = Σx − (Σx)² / m of each example (x: 1 for the group, m answers); leaving a person out changes
+    only the terms of the examples that they answered.
 
+    example: (n,) the number given. row, who: (v,) from 0. side: (people,). top: (n, K), bottom: (n,). less_top: (v, K),
+    less_bottom: (v,) by what the terms of the answer's example change without it.
+    """
+
+    example: Index
     row: Index
     who: Index
-    values: Array
     side: Mask
-    within: Mask | None
+    top: Array
+    bottom: Array
+    less_top: Array
+    less_bottom: Array
 
-    def _terms(self) -> tuple[Array, ...]:
-        n, x = len(np.unique(self.row)), self.side[self.who].astype(np.float64)
-        size, own = np.bincount(self.row, minlength=n), np.bincount(self.row, x, minlength=n)
-        total, product = np.zeros((2, n, self.values.shape[1]))
-        np.add.at(total, self.row, self.values)
-        np.add.at(product, self.row, x[:, None] * self.values)
-        return x, size.astype(np.float64), own.astype(np.float64), total, product
 
-    def _parts(self) -> list[Mask]:
-        """Which examples count: all, or first those within and then the others."""
-        n = int(self.row.max()) + 1
-        return [np.ones(n, bool)] if self.within is None else [self.within, ~self.within]
+def shared(example: Index, annotator: Index, values: Array, member: Mask) -> Shared | None:
+    """The parts of `difference`, for several questions about the same two groups; None if they share no example."""
+    size = int(example.max(initial=-1)) + 1
+    a, b = (np.bincount(example[mask], minlength=size) > 0 for mask in (member[annotator], ~member[annotator]))
+    keep = (a & b)[example]
+    if not keep.any():
+        return None
+    numbers, row = np.unique(example[keep], return_inverse=True)
+    people, who = np.unique(annotator[keep], return_inverse=True)
+    side, y = np.asarray(member[people], bool), values[keep]
+    x = side[who].astype(np.float64)
+    m, own = (_sums(row, column[:, None], len(numbers))[:, 0] for column in (np.ones(len(row)), x))
+    total, product = _sums(row, y, len(numbers)), _sums(row, x[:, None] * y, len(numbers))
+    top, bottom = product - own[:, None] * total / m[:, None], own - own**2 / m
+    left, own_left = np.maximum(m[row] - 1, 1), own[row] - x
+    less_top = product[row] - x[:, None] * y - own_left[:, None] * (total[row] - y) / left[:, None] - top[row]
+    less_bottom = own_left - own_left**2 / left - bottom[row]
+    return Shared(numbers, row.astype(np.int64), who.astype(np.int64), side, top, bottom, less_top, less_bottom)
 
-    def _over(self, sums: Callable[[Mask], tuple[Array, Array]]) -> Array:
-        """top / bottom of each part; the second is taken from the first."""
-        found = []
-        for part in self._parts():
-            top, bottom = sums(part)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                found.append(np.where(bottom[..., None] > 1e-9, top / bottom[..., None], np.nan))
-        return found[0] if len(found) == 1 else found[0] - found[1]
 
-    def _by_example(self) -> tuple[Array, Array]:
-        _, size, own, total, product = self._terms()
-        return product - own[:, None] * total / size[:, None], own - own**2 / size
+def _sums(place: Index, values: Array, n: int) -> Array:
+    """(n, K) sums of the rows of `values` (v, K) at each place."""
+    from scipy.sparse import csr_array
 
-    def estimate(self) -> Array:
-        top, bottom = self._by_example()
-        return self._over(lambda part: (top[part].sum(axis=0), np.asarray(bottom[part].sum())))
+    at = csr_array((np.ones(len(place)), (place, np.arange(len(place)))), shape=(n, len(place)))
+    result: Array = at @ values
+    return result
 
-    def without_example(self) -> Array:
-        """(examples, K), each without one of them."""
-        top, bottom = self._by_example()
-        return self._over(
-            lambda part: (
-                top[part].sum(axis=0) - np.where(part[:, None], top, 0), bottom[part].sum() - np.where(part, bottom, 0)
-            )
-        )  # fmt: skip
 
-    def without_person(self) -> Array:
-        """(people, K), each without one of them."""
-        x, size, own, total, product = self._terms()
-        top, bottom = self._by_example()
-        row, left = self.row, np.maximum(size[self.row] - 1, 1)
-        own_left = own[row] - x
-        less_top = product[row] - x[:, None] * self.values - own_left[:, None] * (total[row] - self.values) / left[:, None]
-        less_bottom = own_left - own_left**2 / left
+def _told(parts: Shared, masks: list[Mask]) -> Difference | None:
+    """Of one mask of examples the difference; of two, of the first less of the second."""
+    found = []
+    for mask in masks:
+        top, bottom, use = parts.top[mask].sum(axis=0), parts.bottom[mask].sum(), mask[parts.row]
+        people = _sums(parts.who[use], np.column_stack([parts.less_top, parts.less_bottom])[use], len(parts.side))
+        without_person = _ratio(top + people[:, :-1], bottom + people[:, -1])
+        without_example = _ratio(top - parts.top * mask[:, None], bottom - parts.bottom * mask)
+        found.append((_ratio(top, bottom), without_person, without_example))
+    value, person, text = found[0] if len(found) == 1 else (one - other for one, other in zip(*found, strict=True))
+    if np.isnan(value).all():
+        return None
+    seen = np.any(masks, axis=0)
+    here = np.unique(parts.who[seen[parts.row]])
+    error, freedom = _by_side(person[here], parts.side[here])
+    inside = int(parts.side[here].sum())
+    return Difference(value, error, freedom, _jackknife(text[seen]), inside, len(here) - inside, int(seen.sum()))
 
-        def sums(part: Mask) -> tuple[Array, Array]:
-            use, people = part[row], len(self.side)
-            change = np.zeros((people, self.values.shape[1]))
-            np.add.at(change, self.who[use], (less_top - top[row])[use])
-            fall = np.bincount(self.who[use], (less_bottom - bottom[row])[use], minlength=people)
-            return top[part].sum(axis=0) + change, bottom[part].sum() + fall
 
-        return self._over(sums)
+def _ratio(top: Array, bottom: Array) -> Array:
+    bottom = np.asarray(bottom)[..., None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        result: Array = np.where(bottom > 1e-9, top / bottom, np.nan)
+    return result
 
 
 def _by_side(without: Array, side: Mask) -> tuple[Array, Array]:

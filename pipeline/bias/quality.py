@@ -70,9 +70,10 @@ def excess(values: Array, group: Group, stratum: NDArray[np.int64]) -> dict[str,
         return None
     difference, z = stratified_excess(values[use][:, None], stratum[use], (~inside).astype(np.int64), 2)
     d, score = float(difference[0, 0]), float(z[0, 0])
-    if not np.isfinite(score) or score == 0:
+    if not np.isfinite(d):
         return None
-    half = Z95 * abs(d / score)
+    told = np.isfinite(score) and score != 0  # else all values of a label are the same, inside and outside
+    half, score = (Z95 * abs(d / score), score) if told else (0.0, 0.0)
     return {
         "value": float(values[use][inside].mean()), "others": float(values[use][~inside].mean()), "difference": d,
         "low": d - half, "high": d + half, "n": int(inside.sum()), "p": float(2 * norm.sf(abs(score))),

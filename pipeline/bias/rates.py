@@ -15,7 +15,7 @@ from pipeline.statistics import benjamini_hochberg, cohens_h, differs, risk_rati
 Array = NDArray[np.float64]
 Row = dict[str, Any]
 Z95 = 1.959964
-MOST_ROWS = 500  # rows of a table in the facts, worst first: no reader goes further, and summary.json stays small
+MOST_ROWS = 200  # rows of a table in the facts, worst first: no reader goes further, and summary.json stays small
 
 
 def label_rates(values: Values, group: Group) -> list[Row]:
