@@ -27,6 +27,8 @@ from validators.check import Report, check, findings
 
 # Where more than a tenth of all answers are refusals, refusing is what the set is made to teach.
 USUAL_REFUSALS = 0.1
+# Kinds after which an answer cannot be expected to look like one to its question.
+ELSEWHERE = {"empty", "template", "boilerplate", "placeholder", "refusal", "wrong_language", "copied", "repetition"}
 LISTED = 0.2  # severity below which a sign is no reason
 SHOWN = 100  # groups in the facts
 
@@ -70,8 +72,7 @@ def _row(row: Written, signs: Sequence[Sign], flagged: bool, flag_from: float) -
 def signs_of(corpus: Corpus, rows: Sequence[Written]) -> tuple[list[list[Sign]], dict[str, Any]]:
     """Per row what was found; and what the report shows of how it was found."""
     languages, answered = wrong_language(rows)
-    lengths, apart = length_scores(rows, _groups(corpus, rows)), _mismatch(corpus, rows)
-    endings, copies = broken_off(rows), copied(rows)
+    lengths, endings, copies = length_scores(rows, _groups(corpus, rows)), broken_off(rows), copied(rows)
     found: list[list[Sign]] = []
     for place, row in enumerate(rows):
         signs = signs_alone(row)
@@ -79,8 +80,13 @@ def signs_of(corpus: Corpus, rows: Sequence[Written]) -> tuple[list[list[Sign]],
             signs += [sign("wrong_language", languages[place] or "")] if languages[place] else []
             signs += [("copied", *copies[place])] if copies[place][0] else []
             signs += [("truncated", *endings[place])] if endings[place][0] else []
-            signs += [*_length(lengths, place), *_apart(apart, place)]
+            signs += _length(lengths, place)
         found.append(signs)
+    apart = _mismatch(
+        corpus, rows, [bool(ELSEWHERE & {kind for kind, value, _ in signs if value >= 0.5}) for signs in found]
+    )
+    for place, signs in enumerate(found):
+        signs += _apart(apart, place)
     _forgive_refusals(found)
     usable = apart is not None and apart.auc >= LEAST_AUC
     left_out = {
@@ -111,7 +117,7 @@ def _apart(apart: Mismatch | None, place: int) -> list[Sign]:
     ]
 
 
-def _mismatch(corpus: Corpus, rows: Sequence[Written]) -> Mismatch | None:
+def _mismatch(corpus: Corpus, rows: Sequence[Written], doubted: Sequence[bool]) -> Mismatch | None:
     evidence = corpus.evidence
     if evidence.written is None:
         return None
@@ -119,7 +125,7 @@ def _mismatch(corpus: Corpus, rows: Sequence[Written]) -> Mismatch | None:
     groups = corpus.examples["group"].astype("str").to_numpy()
     return mismatches(
         rows, evidence.embeddings[places], evidence.written[places], [groups[row.row] or str(row.example_id) for row in rows],
-        signals=None if evidence.signals is None else evidence.signals.iloc[places], seed=corpus.seed,
+        doubted=doubted, signals=None if evidence.signals is None else evidence.signals.iloc[places], seed=corpus.seed,
     )  # fmt: skip
 
 

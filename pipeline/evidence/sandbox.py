@@ -134,9 +134,11 @@ def _talk(process: subprocess.Popen[bytes], program: bytes, seconds: float) -> t
             if not waiting.select(max(0.0, end - time.monotonic())):
                 return said, True
             part = os.read(process.stdout.fileno(), OUTPUT)
+            said += part
             if not part:
                 break
-            said += part
+        else:
+            return said, False  # it says too much: killed at once
     with contextlib.suppress(subprocess.TimeoutExpired):  # it may have closed the pipe and gone on
         process.wait(timeout=max(0.1, end - time.monotonic()))
     return said, process.returncode is None

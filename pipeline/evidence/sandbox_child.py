@@ -172,4 +172,5 @@ class _Nowhere(io.RawIOBase):
         return len(data)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,7 @@
-"""What tells a question with its own answer from a question with another's: ten numbers for a pair.
+"""What tells a question with its own answer from a question with another's: seven numbers for a pair.
+
+Chosen on seed_tasks, half of llamafactory_demo and multi30k's validation part, with 5 % of foreign answers planted: the area is
+.986, .997 and .947 with all seven, .995, .997 and .897 with the embeddings' three, .998, .996 and .836 with the cosine alone.
 
 Source of the neighbourhood correction: Conneau et al., Word Translation Without Parallel Data (2018).
 """
@@ -57,15 +60,14 @@ def sides(rows: Sequence[Written], prompts: FloatArray, answers: FloatArray) -> 
 
 
 def features(of: Sides, prompt: IntArray, answer: IntArray) -> Array:
-    """(m, 10) of the questions and answers at these places, pair by pair: cosine, the same less each side's neighbourhood, and
-    times the answer's length; both lengths and how far apart; the answer's share of 5-grams and of names that the question
-    has, and how many names those are."""
+    """(m, 7) of the questions and answers at these places, pair by pair: cosine, the same less each side's neighbourhood; how far
+    apart their lengths are; the answer's share of 5-grams and of names that the question has, and how many names those are."""
     cosine = (of.prompts[prompt] * of.answers[answer]).sum(axis=1)
-    asked, said = of.prompt_length[prompt], of.answer_length[answer]
+    apart = np.abs(of.prompt_length[prompt] - of.answer_length[answer])
     pairs = zip(prompt.tolist(), answer.tolist(), strict=True)
     shared = np.array([_shared(of, one, two) for one, two in pairs], np.float64).reshape(-1, 3)
     near = [cosine - of.around_prompt[prompt], cosine - of.around_answer[answer]]
-    return np.column_stack([cosine, *near, cosine * said, asked, said, np.abs(said - asked), shared])
+    return np.column_stack([cosine, *near, apart, shared])
 
 
 def _shared(of: Sides, prompt: int, answer: int) -> tuple[float, float, float]:

@@ -44,7 +44,8 @@ REFUSALS = (
     "As an AI language model, I do not have personal opinions.", "I'm sorry, but as an AI language model I cannot do that.",
     "Unfortunately, I can't help with that.",
 )  # fmt: skip
-LM_ROWS = 150  # answers read by the language model in each corpus: half a CPU second each
+LM_ROWS = 100  # answers read by the language model in each corpus: half a CPU second each, and 20 to load it
+LM_SETS = ("seed_tasks", "llamafactory, second half", "dialogsum", "multi30k en-de")
 
 
 def rows(*, quick: bool) -> Iterator[Row]:
@@ -56,7 +57,7 @@ def rows(*, quick: bool) -> Iterator[Row]:
                 continue
             part = pairs[:150] if quick else pairs
             yield from _planted(store, name, part, donors, seeds, "tuning set" if tuning else "")
-            if not quick:
+            if not quick and name in LM_SETS:
                 yield from _with_language_model(
                     store, name, pairs[:LM_ROWS], donors, range(3), "tuning set" if tuning else ""
                 )
@@ -74,6 +75,9 @@ def _sets() -> Iterator[tuple[str, list[Pair], list[Pair], bool]]:
         pairs = [
             (_joined(row["instruction"], row["instances"][0]["input"]), row["instances"][0]["output"]) for row in loaded
         ]
+        pairs = [
+            pairs[place] for place in np.random.default_rng(0).permutation(len(pairs))
+        ]  # the last third has labels as answers
         yield "seed_tasks", pairs[:140], pairs[140:], True
     if file := shared("llamafactory_demo", "alpaca_en_demo.json"):
         pairs = [
