@@ -16,12 +16,22 @@ from pipeline.report.headline import actions, blocked, key_numbers, sentence
 from pipeline.report.render import answer, render
 
 WORST, SHOWN_REASONS, COLUMNS = 5, 4, 8  # examples under a check, reasons under an example, columns of a fact
-DUPLICATES = ("exact_duplicates", "near_duplicates")
+DUPLICATES = ("exact_duplicates", "near_duplicates", "semantic_duplicates")
 # Checks whose facts have a section of their own: the section, and the facts it shows.
 SECTIONS = {
     "class_balance": ("labels", {"labels"}),
-    "slice_labels": ("slices", {"tests", "association"}),
-    "annotators": ("annotators", {"confusions", "bias"}),
+    "slice_labels": ("bias", {"tests", "association", "intersections", "means"}),
+    "representation": ("bias", {"shares", "small"}),
+    "term_association": ("bias", {"terms"}),
+    "slice_quality": ("bias", {"quality"}),
+    "artefacts": ("bias", {"probe", "features"}),
+    "annotator_groups": ("bias", {"groups", "by_text"}),
+    "model_bias": ("bias", {"gaps", "served"}),
+    "counterfactual": ("bias", {"names", "flips"}),
+    "annotators": (
+        "annotators",
+        {"words", "confusions", "bias", "gold", "suggestions", "suggestions_overall", "circles", "not_told"},
+    ),
 }
 
 
