@@ -24,8 +24,8 @@ from validators.answers.written import Written
 ENOUGH = 50  # pairs, ten in a fold: the samples of the templates have 62 to 69
 FOLDS, OTHERS = 5, 3  # chance pairs for each of the corpus' own
 # Of the corpus' own pairs, those below this quantile of chance ones do not teach what right ones are, nor do those that have
-# another fault. On the three sets that pair_features.py names, with 5 % planted, precision at 0.5 is .82, .97 and .71 and recall .69, .58
-# and .52; with a quantile of 0.9 they are .84, .94, .55 and .80, .69, .66: more found, and people called for nothing.
+# another fault. On the three sets that pair_features.py names, with 5 % planted, precision at 0.5 is .82, .97 and .71 and recall
+# .69, .58 and .52; with a quantile of 0.9 they are .84, .94, .55 and .80, .69, .66: more found, and people called for nothing.
 TRIM = 0.7
 # One in twenty answers to another question: only moves severities, not their order.
 PRIOR = 0.05
