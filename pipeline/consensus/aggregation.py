@@ -23,7 +23,7 @@ from pipeline.consensus.crowdlab import crowdlab
 from pipeline.consensus.dawid_skene import dawid_skene, one_coin
 from pipeline.consensus.mace import mace
 from pipeline.consensus.shrunk import shrunk
-from pipeline.consensus.votes import Array, Posterior, Votes, as_votes, clamped, counts, shares
+from pipeline.consensus.votes import Array, Posterior, Votes, as_votes, counts, first_guess, shares
 from pipeline.errors import ConfigError, unknown
 
 __all__ = ["METHODS", "WITH_MODEL", "Array", "Posterior", "Votes", "as_votes", "decide", "solve"]
@@ -33,7 +33,7 @@ def majority(votes: Votes) -> Posterior:
     counted = counts(votes)
     others = counted[votes.example]
     others[np.arange(len(others)), votes.label] -= 1
-    return Posterior(clamped(shares(counted), votes), shares(others))
+    return Posterior(first_guess(votes), shares(others))
 
 
 OF_VOTES: dict[str, Callable[[Votes], Posterior]] = {

@@ -9,11 +9,10 @@ from pipeline.consensus.votes import (
     Posterior,
     Votes,
     clamped,
-    counts,
     expected_accuracy,
+    first_guess,
     given,
     label_shares,
-    shares,
     softmax,
     total,
     without_alone,
@@ -27,7 +26,7 @@ TOLERANCE = 1e-5
 
 def dawid_skene(votes: Votes) -> Posterior:
     """Source: Dawid and Skene (1979). For many answers per example and per annotator: with few it falls below majority."""
-    truth = clamped(shares(counts(votes)), votes)
+    truth = first_guess(votes)
     likelihood: Array = np.zeros((len(votes.label), votes.labels))
     for _ in range(ITERATIONS):
         prior = np.log((truth.sum(0) + SMOOTHING) / (truth.sum() + SMOOTHING * votes.labels))
@@ -57,7 +56,7 @@ def confusion_counts(votes: Votes, weights: Array) -> Array:
 
 def one_coin(votes: Votes) -> Posterior:
     """One accuracy per annotator, drawn to the one that agreement implies. Source: Zhang et al. (2014), §2."""
-    truth = clamped(shares(counts(votes)), votes)
+    truth = first_guess(votes)
     prior, usual = np.log(label_shares(votes)), expected_accuracy(votes)
     size = np.bincount(votes.annotator, minlength=votes.annotators)
     likelihood = np.zeros((len(votes.label), votes.labels))

@@ -13,11 +13,10 @@ from pipeline.consensus.votes import (
     Posterior,
     Votes,
     clamped,
-    counts,
     expected_accuracy,
+    first_guess,
     given,
     label_shares,
-    shares,
     softmax,
     total,
     without_alone,
@@ -30,7 +29,7 @@ TOLERANCE = 1e-5
 
 
 def mace(votes: Votes) -> Posterior:
-    truth = clamped(shares(counts(votes)), votes)
+    truth = first_guess(votes)
     chance = 1 / votes.labels
     usual = max((expected_accuracy(votes) - chance) / (1 - chance), 0.05) if votes.labels > 1 else 0.5
     prior = np.log(label_shares(votes))

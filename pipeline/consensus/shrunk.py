@@ -22,10 +22,9 @@ from pipeline.consensus.votes import (
     Posterior,
     Votes,
     clamped,
-    counts,
     expected_accuracy,
+    first_guess,
     label_shares,
-    shares,
     softmax,
     total,
     without_alone,
@@ -65,7 +64,7 @@ def shrunk(votes: Votes, model: Array | None = None) -> Posterior:
 
 def fit(votes: Votes, model: Array | None = None) -> Shrunk:
     """model: (n, K) out-of-sample probabilities, NaN rows where it says nothing."""
-    truth = clamped(shares(counts(votes)), votes)
+    truth = first_guess(votes)
     usual, share = expected_accuracy(votes), label_shares(votes)
     weights, belief = truth[votes.example], None
     prior = np.log(np.tile(share, (votes.examples, 1)))

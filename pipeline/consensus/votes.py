@@ -52,7 +52,7 @@ def as_votes(answers: pd.DataFrame, labels: tuple[str, ...]) -> tuple[Votes, Ind
 def total(values: Array, group: Index, size: int) -> Array:
     """(size, K): the rows of `values` (v, K) summed by group."""
     columns = [np.bincount(group, values[:, column], size) for column in range(values.shape[1])]
-    return np.stack(columns, axis=1) if columns else np.zeros((size, 0))
+    return np.stack(columns, axis=1).astype(np.float64) if columns else np.zeros((size, 0))
 
 
 def counts(votes: Votes) -> Array:
@@ -80,6 +80,12 @@ def given(table: Array, votes: Votes) -> Array:
     """(v,) the column of each vote's own label."""
     result: Array = table[np.arange(len(votes.label)), votes.label]
     return result
+
+
+def first_guess(votes: Votes) -> Array:
+    """(n, K): the shares of each example's votes, the labels' shares where there are none, certainty where the truth is known."""
+    counted = counts(votes)
+    return clamped(np.where(counted.sum(1, keepdims=True) > 0, shares(counted), label_shares(votes)), votes)
 
 
 def clamped(truth: Array, votes: Votes) -> Array:
