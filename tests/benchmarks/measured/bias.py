@@ -1,10 +1,11 @@
 """Bias checks: what they find of what was planted, and how often they name anybody where there is nothing to be found.
 
-Simulated: 200 corpora each, drawn from seeds 10,000 to 10,199; thresholds come from the literature named beside them and were
-looked at on seeds 0 to 59 (and those of `artefacts` on TREC, banking77 and SST-2). A false alarm is a corpus in which a check
-flags anything at all. Real: HS-Brexit, POPQUORN, MD-Agreement, madlibs and CrowS-Pairs. On a part of madlibs it was seen that a
-name has to be held against neutral words (`counterfactual`), so madlibs is no unseen set for that check; nothing was chosen on
-the others.
+Simulated: 200 corpora each, drawn from seeds 20,000 to 20,199. Thresholds come from the literature named beside them and were
+looked at on seeds 0 to 59 (those of `artefacts` on TREC, banking77 and SST-2). An earlier run on seeds 10,000 to 10,199 showed
+that the families of `slice_labels` have to be corrected together, so those seeds are not quoted. A false alarm is a corpus in
+which a check flags anything at all. Real: HS-Brexit, POPQUORN, MD-Agreement, madlibs and CrowS-Pairs. On a part of madlibs it was
+seen that a name has to be held against neutral words (`counterfactual`), so madlibs is no unseen set for that check; on the
+others no threshold was chosen.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import csv
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,7 +35,7 @@ from pipeline.statistics import wilson
 from pipeline.types import Corpus
 from validators.check import Skip, all_checks
 
-FIRST, RUNS, QUICK_RUNS = 10_000, 200, 5
+FIRST, RUNS, QUICK_RUNS = 20_000, 200, 5
 LABELS = ("calm", "harsh", "other")
 Made = Callable[[np.random.Generator, bool], Corpus]
 Random = np.random.Generator
@@ -150,10 +152,10 @@ def served(random: Random, planted: bool) -> Corpus:
     return dataclasses.replace(made, evidence=with_probabilities(600, 3, points, leave_one_out(points, truth, 3)))
 
 
-def given_away(random: Random, planted: bool) -> Corpus:
-    """500 texts of 5 to 40 words; where it is planted, “harsh” ones are twice as long, and a field says it for .6 of them."""
+def given_away(random: Random, planted: bool, longer: float = 2.0) -> Corpus:
+    """500 texts of 5 to 40 words; where it is planted, “harsh” ones are `longer`, and a field says it for .6 of them."""
     truth = random.integers(0, 2, 500)
-    size = random.integers(5, 41, 500) * np.where(truth & planted, 2.0, 1.0)
+    size = random.integers(5, 41, 500) * np.where(truth & planted, longer, 1.0)
     texts = [" ".join(f"w{word}" for word in random.integers(0, 400, int(length))) for length in size]
     made = plain([LABELS[at] for at in truth], texts=texts)
     tag = np.where(planted & (truth == 1) & (random.random(500) < 0.6), "b", random.choice(["a", "b", "c"], 500))
@@ -204,6 +206,7 @@ SCENES: list[tuple[str, str, str, Made, Callable[[str], bool]]] = [
     ("slice_quality", "worse labels in a slice", ".20 wrong against .05", worse, lambda s: s == "region=r0"),
     ("model_bias", "a model that errs in a slice", "about .35 wrong against .1", served, lambda s: s == "region=r0"),
     ("artefacts", "length", "twice as long", given_away, lambda s: "length" in s),
+    ("artefacts", "length", "1.6 times as long", partial(given_away, longer=1.6), lambda s: "length" in s),
     ("artefacts", "a field of metadata", "says it for .6", given_away, lambda s: "source" in s),
     ("annotators", "one biased annotator", ".4 harsher in a slice", harsh_person, lambda s: s == "p0"),
     ("annotator_groups", "two groups of 12", ".15 harsher", sides, lambda s: s.startswith("team=")),
