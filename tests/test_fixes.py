@@ -24,7 +24,8 @@ CASES = {
     "four\n\n\n\nlines": "four\n\nlines",
 }
 LEFT_ALONE = (
-    "an ordinary text.", "def f():\n    return  1", "name   age\nanna    31", "می\u200cخواهم", "👩\u200d🔧", "e\u0301te\u0301", "",
+    "an ordinary text.",
+    "def f():\n    return  1", "name   age\nanna    31", "می\u200cخواهم", "👩\u200d🔧", "e\u0301te\u0301", "",
 )  # fmt: skip
 
 

@@ -16,7 +16,8 @@ LAYERS = {
 }
 ORDER = (
     "types", "errors", "statistics", "store", "config", "templates", "reading", "tasks", "sources", "sample", "assignment",
-    "label_studio", "consensus", "evidence", "bias", "policy", "fixes", "removal", "review", "reviewed", "versions", "training", "evaluation", "report",
+    "label_studio", "consensus", "evidence", "bias", "policy", "fixes", "removal", "review", "reviewed", "versions",
+    "training", "evaluation", "report",
 )  # fmt: skip
 ONLY_IN = {"prefect": "flows", "label_studio_sdk": "pipeline/label_studio"}
 LAZY = {
