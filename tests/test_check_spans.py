@@ -61,10 +61,10 @@ def told(texts: Sequence[str], truth: Sequence[Sequence[dict[str, Any]]], random
     return Words(np.array(row, np.int64), np.array(start, np.int64), np.array(end, np.int64), table)
 
 
-def of_spans(texts: Sequence[str], answers: Sequence[Any], words: Words | None, annotations: Any = ()) -> Corpus:
+def of_spans(texts: Sequence[str], answers: Sequence[Any], words: Words | None, votes: Sequence[Any] = ()) -> Corpus:
     consensus = consensus_table([""] * len(texts)).assign(answer=[orjson.dumps(answer).decode() for answer in answers])
     return corpus(
-        examples_table(texts), annotations_table(annotations), labels=(), consensus=consensus, task="spans", vocabulary=LABELS,
+        examples_table(texts), annotations_table(votes), labels=(), consensus=consensus, task="spans", vocabulary=LABELS,
         evidence=replace(bare_evidence(len(texts), 0), words=words),
     )  # fmt: skip
 
@@ -132,7 +132,8 @@ def test_a_clean_corpus_is_hardly_flagged() -> None:
     for seed in range(10):
         random = np.random.default_rng(seed)
         pairs = [sentence(random) for _ in range(300)]
-        made = of_spans([text for text, _ in pairs], [spans for _, spans in pairs], told(*zip(*pairs, strict=True), random, 1.0))
+        texts, answers = [text for text, _ in pairs], [spans for _, spans in pairs]
+        made = of_spans(texts, answers, told(texts, answers, random, 1.0))
         shares.append(float(by_example(made)["flagged"].mean()))
     assert np.mean(shares) < 0.01, shares
 
@@ -177,8 +178,8 @@ def test_annotators_who_gave_the_other_answer_raise_the_doubt_and_those_who_agre
     assert severity["agree"] < severity["nobody"] < severity["split"]
     # What only one of two marked is a candidate, too.
     without = [answers[0][1:], *answers[1:]]
-    votes = [(1, "a", answers[0], 1.0), (1, "b", answers[0][1:], 1.0)]
-    assert "a span seems to be missing" in by_example(of_spans(texts, without, words, votes)).loc[1, "reason"]
+    gave = [(1, "a", answers[0], 1.0), (1, "b", answers[0][1:], 1.0)]
+    assert "a span seems to be missing" in by_example(of_spans(texts, without, words, gave)).loc[1, "reason"]
 
 
 def test_a_span_cut_inside_a_word_or_without_one_is_doubted_and_blanks_at_its_ends_are_not() -> None:

@@ -38,13 +38,16 @@ class Table:
 
 def left_out_scores(table: Table, classes: int) -> FloatArray:
     """(m, K) scores of each word from the words of all other folds: near 1 for its class, near 0 for others."""
+    from scipy.linalg import cho_factor, cho_solve
+
     mean, length = _centre(table)
     folds = [_sums(table, rows, classes, mean, length) for rows in _folds(table)]
-    cross, product = (np.sum([pair[side] for pair in folds], axis=0) for side in (0, 1))
+    cross, product = RIDGE * np.eye(len(folds[0][0])), np.zeros_like(folds[0][1])
+    for own_cross, own_product in folds:
+        cross, product = cross + own_cross, product + own_product
     result = np.zeros((len(table.target), classes), np.float32)
     for rows, (own_cross, own_product) in zip(_folds(table), folds, strict=True):
-        rest = cross - own_cross + RIDGE * np.eye(len(cross))
-        weights = np.linalg.solve(rest, product - own_product).astype(np.float32)
+        weights = cho_solve(cho_factor(cross - own_cross), product - own_product).astype(np.float32)
         for part in _parts(rows):
             result[part] = _features(table, part, mean, length) @ weights
     return result
