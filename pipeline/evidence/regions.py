@@ -67,7 +67,7 @@ def _telling(count: Counter[str], total: Counter[str], size: int, words: int) ->
     inside = sum(count.values())
     scores = []
     for word, hits in count.items():
-        if hits >= ANONYMOUS:
+        if hits >= ANONYMOUS and total[word] < size:  # a word that is all there is tells no region from another
             prior = PRIOR * total[word] / size
             rest = total[word] - hits + prior
             odds = np.log((hits + prior) / (inside + PRIOR - hits - prior))
