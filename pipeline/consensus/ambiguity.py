@@ -18,7 +18,10 @@ from pipeline.consensus.shrunk import annotator_table
 from pipeline.consensus.votes import Array, Index, Posterior, Votes, counts, expected_accuracy
 from pipeline.statistics import benjamini_hochberg
 
-LEVEL = 0.05  # expected share of false ones among those called ambiguous; measured with TRIMMED: .00 to .08 (20 simulations each)
+LEVEL = 0.05  # expected share of false ones among those called ambiguous
+# Of the level, what Benjamini–Hochberg gets: annotators look a little better than they are without the examples left out: at the
+# full level 1.6 times as many were false in simulations (20 seeds, 300 examples, 10 answers of annotators right by 84 %).
+SHARE = 0.5
 LEAST = 4  # answers; a split of 2 to 1 is what any annotator's error looks like
 LEAST_SIDE = 2  # answers for the second label: one is a slip
 DRAWS = (199, 4999)  # a first look, and a second one where the first leaves it open
@@ -49,7 +52,7 @@ def ambiguity(votes: Votes, posterior: Posterior, seed: int) -> Ambiguity:
         table = annotator_table(votes, truth[votes.example] * kept[:, None], usual)
         if kept.all():
             break
-    found = adjusted <= LEVEL
+    found = adjusted <= SHARE * LEVEL
     return Ambiguity(found, int(tested.sum()), _weights(table))
 
 

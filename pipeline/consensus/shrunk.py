@@ -43,6 +43,7 @@ DIFFICULTY = (0.0, 0.35, 0.7)
 HOW_MANY = (0.6, 0.25, 0.15)
 # How far a model is believed: the power of its probabilities. 0 leaves it out; an out-of-sample ridge may be too unsure: above 1.
 BELIEF = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+BELIEVING = 10  # iterations in which the power may change; it hardly does after two
 ITERATIONS = 100
 TOLERANCE = 1e-4
 EDGE = 1e-3  # accuracies are kept this far from 0 and 1
@@ -68,13 +69,13 @@ def fit(votes: Votes, model: Array | None = None) -> Shrunk:
     usual, share = expected_accuracy(votes), label_shares(votes)
     weights, belief = truth[votes.example], None
     prior = np.log(np.tile(share, (votes.examples, 1)))
-    for _ in range(ITERATIONS):
+    for turn in range(ITERATIONS):
         table = annotator_table(votes, weights, usual)
         said = table[votes.annotator, votes.label]  # (v, K)
         parts = [_mixed(said, hard, share[votes.label]) for hard in DIFFICULTY]
         scores = np.stack([total(np.log(part), votes.example, votes.examples) for part in parts], axis=2)
         scores += np.log(HOW_MANY)
-        if model is not None:
+        if model is not None and turn < BELIEVING:
             belief, prior = _believed(scores, model, share)
         joint = _normal(scores + prior[:, :, None])  # (n, K, difficulty)
         updated = clamped(joint.sum(2), votes)

@@ -274,7 +274,7 @@ def _cleanlab(votes: Votes, model: Array) -> Answer:
 def _ambiguity(seeds: int) -> Iterator[Row]:
     """300 examples of 3 labels, 20 annotators of accuracy Beta(30, 3), 10 answers each; a tenth, or none, is truly split."""
     for share in (0.1, 0.0):
-        found = [_split(seed, share) for seed in range(seeds)]
+        found = [_split(1000 + seed, share) for seed in range(seeds)]
         data = f"simulated, 10 answers, {share:.0%} ambiguous"
         if share:
             recall = [float((called & true).sum() / true.sum()) for called, true in found]
