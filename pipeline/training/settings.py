@@ -27,7 +27,9 @@ class Settings:
     max_length: int = 128
     patience: int = 3  # epochs without a better validation loss before training stops; 2 gave up early on SST-2
     warmup: float = 0.1  # share of the steps in which the learning rate rises; it falls linearly after that
-    soft_labels: bool = False  # learn how annotators split, where a version knows it, instead of the one answer
+    # Learn how annotators split, where a version knows it, instead of the one answer. On TREC, 800 texts with 2 or 3 simulated
+    # answers each, 2 seeds: accuracy .80 with it and .82 without; a linear probe alone gains by it (.69 and .65).
+    soft_labels: bool = False
 
 
 HIGHEST_RATE = 1e30  # torch's float32 overflows somewhat above; diverging is noticed and said long before
