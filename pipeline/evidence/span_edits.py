@@ -181,14 +181,20 @@ def _edit(
 
 
 def _votes(reading: Reading, given: Place | None, better: Place | None) -> tuple[int, int]:
-    """How many annotators gave the one, and the other; who marked nothing there gave no span."""
+    """How many annotators gave the one, and the other. Where the ends are in question they must be the same, else a span of the
+    label over the place will do; who marked nothing there gave no span."""
     if len(reading.votes) < 2:
         return 0, 0
     place = given or better
     assert place is not None
-    nothing = sum(not any(_overlap(place, other) for other in vote) for vote in reading.votes)
-    count = {one: sum(one in vote for vote in reading.votes) if one else nothing for one in (given, better)}
-    return count[better], count[given]
+    ends = given is not None and better is not None and given[2] == better[2]
+
+    def gave(vote: Sequence[Place], one: Place | None) -> bool:
+        if one is None:
+            return not any(_overlap(place, other) for other in vote)
+        return one in vote if ends else any(one[2] == other[2] and _overlap(one, other) for other in vote)
+
+    return sum(gave(vote, better) for vote in reading.votes), sum(gave(vote, given) for vote in reading.votes)
 
 
 def _overlap(one: Place, other: Place) -> bool:
