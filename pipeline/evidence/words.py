@@ -6,6 +6,8 @@ scores of other groups' words, which have seen this group's labels, one of many;
 
 Measured with 10 % of the sentences given one wrong span (average precision of the worst word, sentences): CrossNER AI .64, WNUT
 2017's development part .60; five-fold logistic regression on the same vectors, projected, .52 and .45.
+
+10,000 sentences of 27 words: 135 CPU-s, 23 when the vectors are in the cache; 1.3 GB of memory, 300 MB of cache.
 """
 
 from __future__ import annotations
