@@ -35,8 +35,8 @@ RARE = 0.05  # above, spans inside words are how this project marks (parts of co
 def span_errors(
     corpus: Corpus,
     *,
-    # With 10 % of the sentences wrong, .35 (CrossNER AI) and .60 (WNUT 2017) of the flags were right with 50 examples, .62 and .83
-    # with 100, .74 and .87 with 400.
+    # With 10 % of the sentences wrong, .35 (CrossNER AI) and .60 (WNUT 2017) of the flags were right with 50 examples, .62 and
+    # .83 with 100, .74 and .87 with 400.
     min_examples: int = 50,
     min_spans: int = 20,  # what 50 sentences of WNUT 2017, the set with the fewest, hold with some to spare
     threshold: float = 0.5,  # as many of those above are wrong as the probability says: .54 to .97 on the sets it was fitted on

@@ -108,6 +108,7 @@ def _natural_rows(folder: Path, quick: bool) -> Iterator[Row]:
     wrong = np.array([[tag for _, tag in one] != [tag for _, tag in other] for one, other in pairs])
     labels = sorted({span["labels"][0] for answer in given for span in answer})
     name = f"yoruba ner, {wrong.mean():.0%} of sentences wrong (natural)"
+    yield _vectors_row("yoruba ner", folder, texts)
     for method, found in _methods(folder, texts, given, labels, 0).items():
         for measure, value in _of_sentences(found, wrong).items():
             yield Row("spans", name, method, measure, value, cpu=found.cpu)
