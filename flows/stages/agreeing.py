@@ -50,7 +50,8 @@ def consensus(place: Place, source: str) -> str:
     )
     examples = _with_splits(place, parsed, built.consensus, classes)
     frames = [frame_digest(table) for table in (examples, built.consensus, looked)]
-    key = digest("consensus", source, asdict(parsed.scheme), sorted(parsed.left.items()), *frames, code_digest(*CODE, "pipeline/reviewed.py"))
+    left, code = sorted(parsed.left.items()), code_digest(*CODE, "pipeline/reviewed.py")
+    key = digest("consensus", source, asdict(parsed.scheme), left, *frames, code)
 
     def write(folder: Path) -> dict[str, Any]:
         for name, table in (
