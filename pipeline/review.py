@@ -38,8 +38,8 @@ def queue(
     """QUEUE_COLUMNS for every example whose verdict is relabel, the greatest gain per minute first, then by id.
 
     copies: (n,) a group number for each row of `examples`; rows of a group say the same thing. found: check → (doubts that a
-    reviewer corrected, doubts that were reviewed). check: the reason that makes the answer most probably wrong; checks: JSON
-    list of all that ask for a look. wrong in [0, 1]; effect in examples; seconds per task; gain in examples per minute.
+    reviewer corrected, doubts that were reviewed). check: the tie if there is one, since that is seen and all else guessed;
+    else the reason that makes the answer most probably wrong. checks: JSON list of all that ask for a look. wrong in [0, 1]; effect in examples; seconds per task; gain in examples per minute.
     """
     rows = examples.assign(copies=copies).merge(consensus[["example_id", "answer", "confidence"]], on="example_id")
     rows = rows.merge(verdicts, on="example_id")
@@ -50,15 +50,16 @@ def queue(
     for row in rows[rows["verdict"] == "relabel"].to_dict("records"):
         asking = [item for item in orjson.loads(row["reasons"]) if item["action"] in ASKING]
         chances = [probability(item, row["confidence"], (found or {}).get(item["check"], (0, 0))) for item in asking]
-        best = int(np.argmax(chances))
+        tied = [item["check"] == TIE for item in asking]
+        best = int(np.argmax(tied if any(tied) else chances))
         suggestion = next((item["suggestion"] for item in asking if item["suggestion"]), "")
         effect = row["alike"] * max(weights[row["answer"]], weights.get(suggestion, 0.0))
         table.append(
             {
                 "example_id": row["example_id"], "check": asking[best]["check"],
                 "checks": orjson.dumps([item["check"] for item in asking]).decode(), "reason": asking[best]["reason"],
-                "suggestion": suggestion, "answer": row["answer"], "wrong": chances[best], "effect": effect,
-                "seconds": row["seconds"], "gain": 60 * chances[best] * effect / row["seconds"],
+                "suggestion": suggestion, "answer": row["answer"], "wrong": max(chances), "effect": effect,
+                "seconds": row["seconds"], "gain": 60 * max(chances) * effect / row["seconds"],
             }
         )  # fmt: skip
     made = pd.DataFrame(table, columns=list(QUEUE_COLUMNS))

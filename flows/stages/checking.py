@@ -13,7 +13,7 @@ from flows import summary
 from flows.gate_tables import ANY, gate_tables
 from flows.place import Place
 from flows.stages.agreeing import frame_digest
-from flows.stages.evidence import corpus, people, suggestions
+from flows.stages.evidence import answered, corpus, people, suggestions
 from pipeline.errors import GateClosed, Missing
 from pipeline.store import code_digest, digest, replace_file, write_json
 
@@ -33,7 +33,8 @@ def check(
     from validators.check import run, settings_for, table
 
     settings = settings_for(place.project.checks)
-    known = [frame_digest(table) for table in (people(place, _users(place, consensus_key)), suggestions(place))]
+    shown = suggestions(place, answered(place.store.folder("consensus", consensus_key)))
+    known = [frame_digest(table) for table in (people(place, _users(place, consensus_key)), shown)]
     key = digest("findings", consensus_key, evidence_key, settings, known, code_digest(*CODE))
 
     def write(folder: Path) -> None:

@@ -122,11 +122,11 @@ def _signals(place: Place, tables: Path, progress: Progress) -> pd.DataFrame | N
 def corpus(place: Place, consensus_key: str, evidence_key: str) -> Corpus:
     """What the checks are asked about."""
     tables = place.store.folder("consensus", consensus_key)
-    annotations = pd.read_parquet(tables / "annotations.parquet")
+    annotations = answered(tables)
     facts = orjson.loads((tables / "facts.json").read_bytes())
     return Corpus(
         examples=pd.read_parquet(tables / "examples.parquet"),
-        annotations=annotations[(annotations["answer"] != "") & ~annotations["cancelled"]].reset_index(drop=True),
+        annotations=annotations,
         consensus=pd.read_parquet(tables / "consensus.parquet"),
         annotators=pd.read_parquet(tables / "annotators.parquet"),
         labels=classes(tables),
@@ -137,9 +137,15 @@ def corpus(place: Place, consensus_key: str, evidence_key: str) -> Corpus:
         scheme=scheme(tables),
         vocabulary=vocabulary(tables),
         people=people(place, facts["users"]),
-        suggestions=suggestions(place),
+        suggestions=suggestions(place, annotations),
         left={int(example): side for example, side in facts["left"].items()},
     )
+
+
+def answered(tables: Path) -> pd.DataFrame:
+    """The annotations of a consensus' folder that hold an answer."""
+    annotations = pd.read_parquet(tables / "annotations.parquet")
+    return annotations[(annotations["answer"] != "") & ~annotations["cancelled"]].reset_index(drop=True)
 
 
 def _read(folder: Path) -> Evidence:
@@ -179,15 +185,18 @@ def people(place: Place, users: Mapping[str, str]) -> pd.DataFrame:
     return table.sort_values("annotator", ignore_index=True)
 
 
-def suggestions(place: Place) -> pd.DataFrame:
-    """What was shown to annotators, or held back from them, before they answered: SUGGESTION_COLUMNS, the newest of each."""
+def suggestions(place: Place, annotations: pd.DataFrame) -> pd.DataFrame:
+    """What was shown to annotators, or held back from them, before they answered: SUGGESTION_COLUMNS, the newest of each. Only
+    where somebody answered: what waits for an answer says nothing yet, and must not ask every check anew."""
     from flows.stages.predicting import LOG
 
+    answered = set(annotations["example_id"])
     entries = [place.store.read(entry) for entry in place.store.entries(LOG)]
     rows = {
-        row["task"]: (row["task"], row["answer"], row["held_back"], entry["pushed_at"])
+        row["task"]: (row["task"], orjson.dumps(row["answer"]).decode(), row["held_back"], entry["pushed_at"])
         for entry in entries
         for row in entry["rows"]
+        if row["task"] in answered
     }
     table = pd.DataFrame(list(rows.values()), columns=list(SUGGESTION_COLUMNS))
     return table.sort_values("example_id", ignore_index=True)

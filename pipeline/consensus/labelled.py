@@ -15,7 +15,7 @@ from pipeline.consensus.aggregation import as_votes, decide, solve
 from pipeline.consensus.ambiguity import LEVEL, Ambiguity, ambiguity, soft_labels
 from pipeline.consensus.calibration import Calibration, calibrate, tempered
 from pipeline.consensus.choosing import Choice, by_gold, by_shape, candidates, wants_model
-from pipeline.consensus.votes import Array, Index, Posterior, Votes
+from pipeline.consensus.votes import Array, Index, Posterior, Votes, counts
 from pipeline.types import CONSENSUS_COLUMNS
 
 # What a model that never saw an example's own label says of it, from a label per row of the examples table (n,), -1 where there
@@ -23,13 +23,16 @@ from pipeline.types import CONSENSUS_COLUMNS
 Model = Callable[[Index], NDArray[Any]]
 ROUNDED = 4  # digits of what is stored: the last bits of a model's embeddings differ between runs
 LOW = 0.7  # confidence below it is counted in the facts: the vote of two of three equally reliable annotators
+# An example for whose label no more people spoke than for another is tied, unless the method is surer of it than this, from
+# what it knows of these people: a model's word alone does not settle what people could not.
+SETTLED = 0.9
 MEANING = "how likely the answer is right, calibrated"
 
 
 @dataclass(frozen=True)
 class Solved:
-    """label, tie: (n,). posterior: as the method gives it; confidence: (n, K), calibrated. model: (n, K) or None. gold: what
-    `by_gold` says of each method."""
+    """label, tie: (n,); what is tied, somebody should decide. posterior: as the method gives it; confidence: (n, K), calibrated.
+    model: (n, K) or None. gold: what `by_gold` says of each method."""
 
     votes: Votes
     ids: Index
@@ -72,6 +75,8 @@ def solve_labels(
     label[votes.example[alone]], tie[votes.example[alone]] = votes.label[alone], False
     calibration = calibrate(votes, posterior, gold, before)
     confidence = tempered(posterior.probabilities, calibration.temperature)
+    settled = (confidence[np.arange(len(label)), label] >= SETTLED) & ((said is None) | (gold >= 0))
+    tie |= _outvoted(votes, label) & ~settled
     split = ambiguity(votes, posterior, seed)
     return Solved(votes, ids, people, choice, label, tie, posterior, confidence, calibration, split, said, rows)
 
@@ -87,6 +92,15 @@ def _without(votes: Votes, answers: pd.DataFrame, truth: pd.DataFrame) -> Votes:
     """The votes but for those that are the gold itself."""
     rows = ~answers["annotation_id"].isin(truth["annotation_id"]).to_numpy(bool)
     return replace(votes, example=votes.example[rows], annotator=votes.annotator[rows], label=votes.label[rows])
+
+
+def _outvoted(votes: Votes, label: Index) -> NDArray[np.bool_]:
+    """(n,) whether some other label has as many votes as the chosen one, or more."""
+    counted = counts(votes)
+    own = counted[np.arange(len(label)), label]
+    counted[np.arange(len(label)), label] = -1
+    most: NDArray[np.bool_] = counted.max(axis=1, initial=0) >= np.maximum(own, 1)
+    return most
 
 
 def _asked(model: Model | None, votes: Votes, ids: Index, examples: pd.DataFrame, method: str) -> Array | None:

@@ -1,13 +1,17 @@
 """How probably a label is wrong, from what a model that never saw it says of the example.
 
 The model gives each class a probability; the label is a second witness, right but for the rate of errors. Bayes' rule puts them
-together. The rate is read where the model is surest, and so best at telling an error from a hard text.
+together. The rate is read twice: where the model is surest, and so best at telling an error from a hard text; and as the share
+of labels that are too unlikely for what the model makes of their texts, however unsure it is.
 
 Source: class-conditional noise and its anchor points, Liu and Tao (2016), Classification with Noisy Labels by Importance
-Reweighting.
+Reweighting; a mixture with even noise, Lawrence and Schölkopf (2001), Estimating a Kernel Fisher Discriminant in the Presence
+of Label Noise.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +22,11 @@ from pipeline.types import IntArray, Interval
 Array = NDArray[np.float64]
 
 # Shares of the examples on which the model is surest. The fifth holds errors of the model's, too; the line through the half, read
-# at its sure end, overshoots about as far. On the tuning sets (see `probabilities`) with 0 to 20 % of errors the mean of both is
-# 2 points too high on average, from 1 too low (TREC) to 7 too high (irony, of which the model understands little).
+# at its sure end, overshoots about as far.
 SUREST, LINE = 0.2, 0.5
+# The mixture: how much sharper the model may be than it says, and the shares of errors tried, with a Beta(1.5, 6) before them.
+POWERS, SHARES = np.geomspace(1, 4, 9), np.geomspace(0.001, 0.4, 40)
+BEFORE = (0.5, 5.0)
 FEWEST = 50  # examples, else chance alone makes the rate 0 or 10 %
 HIGHEST = 0.4  # of a rate: nearer to one half, a label would say nothing
 # Flattened probabilities rank better than these: what fits no class as well as the label fits is doubted less. On the
@@ -30,18 +36,44 @@ TINY = 1e-6
 
 
 def error_rate(probabilities: Array, given: IntArray) -> Interval:
-    """Share of wrong labels: how often the label is not the model's first choice where it is surest, among the examples of each
-    first choice: errors between two labels make the model unsure of all examples of these.
+    """Share of wrong labels: the mean of two readings, one too high where the model is weak or errors are many, one too low where
+    labels are confused with their likes. With two classes the first alone: there a wrong label is as likely as an unsure model.
 
-    probabilities: (n, K); given: (n,) class indices; n at least 1. Too high where the model errs even there; too low where people
-    err most on hard texts. The interval reaches from the lower end for the line to the upper end for the fifth.
+    probabilities: (n, K); given: (n,) class indices; n at least 1. On 213 settings of the tuning sets (150 to 3,080 examples, 0
+    to 25 % of errors) it is off by 2.5 points on average (the first reading alone: 4.3) and too high by 1.6; the interval holds
+    the truth in 94 % (77 % with two classes).
     """
+    sure = _where_sure(probabilities, given)
+    if probabilities.shape[1] < 3:
+        return sure
+    noise = _too_unlikely(probabilities, given)
+    around = wilson(noise * len(given) / 2, len(given) / 2)
+    return Interval((sure.value + noise) / 2, min(sure.low, around.low), max(sure.high, around.high))
+
+
+def _where_sure(probabilities: Array, given: IntArray) -> Interval:
+    """How often the label is not the model's first choice where it is surest, among the examples of each first choice: errors
+    between two labels make the model unsure of all examples of these. From the lower end for the line to the upper end for the
+    fifth."""
     first = probabilities.argmax(axis=1)
     missed = (first != given)[surest_of_each(probabilities.max(axis=1), first)].astype(np.float64)
     fifth, half = (missed[: max(min(FEWEST, len(given)), round(share * len(given)))] for share in (SUREST, LINE))
     upper = wilson(float(fifth.sum()), len(fifth))
     reached = wilson(_at_sure_end(half) * len(half), len(half))
     return Interval((upper.value + reached.value) / 2, min(reached.low, upper.low), upper.high)
+
+
+def _too_unlikely(probabilities: Array, given: IntArray) -> float:
+    """The likeliest share of labels that were drawn evenly from the other classes, if the rest were drawn from the model's
+    probabilities, raised to a power."""
+    logs = np.log(np.maximum(probabilities, TINY)).astype(np.float32)
+    logs -= logs.max(axis=1, keepdims=True)
+    label = logs[np.arange(len(given)), given]
+    own = np.stack([np.exp(power * label) / np.exp(power * logs).sum(axis=1) for power in POWERS]).astype(np.float64)
+    wrong = (1 - own) / (probabilities.shape[1] - 1)
+    likely = np.stack([np.log((1 - share) * own + share * wrong + TINY**2).sum(axis=1) for share in SHARES], axis=1)
+    likely += BEFORE[0] * np.log(SHARES) + BEFORE[1] * np.log(1 - SHARES)
+    return float(SHARES[np.unravel_index(likely.argmax(), likely.shape)[1]])
 
 
 def surest_of_each(sure: Array, first: IntArray) -> IntArray:
@@ -69,16 +101,37 @@ def chance_wrong(
 
     odds_right: (n,) how often a label such as this is right for each time that it is wrong, whatever the text says. A wrong label
     is one of the K - 1 others, or one of a few that are easily confused: the geometric mean of both is taken. also: (n, K) the
-    labels that copies of the same text carry; at least one label of such a text is wrong.
+    labels that copies of the same text carry; at least one label of such a text is wrong. Together they are no more than
+    `odds_right` says: a model that understands little is sure of too many errors. On the tuning sets (206 settings with errors)
+    precision of the flags is .58 for .55 without that, and recall .79 for .81.
     """
     against = 1 / (odds_right * np.sqrt(max(1, probabilities.shape[1] - 1)))
-    exact = np.sort(1 / (1 + _odds(_cleaned(probabilities, odds_right), given, against, also)))
+    exact = np.sort(_at_most(1 / (1 + _odds(_cleaned(probabilities, odds_right), given, against, also)), 1 / (1 + odds_right)))
     softened = probabilities**SOFTENED
     softened /= softened.sum(axis=1, keepdims=True)
     order = np.argsort(-_odds(softened, given, against**SOFTENED, also), kind="stable")
     result = np.empty(len(given))
     result[order] = exact  # the first by the better ranking has the least chance, and so on
     return result
+
+
+def _at_most(chance: Array, rate: Array) -> Array:
+    """The chances with their odds divided by one number, such that their mean is that of `rate`; as they are if it is no more."""
+    if chance.mean() <= rate.mean():
+        return chance
+    odds = chance / (1 - chance)
+    level = _level(lambda shift: float((odds / (odds + np.exp(shift))).mean()), float(rate.mean()))
+    result: Array = odds / (odds + np.exp(level))
+    return result
+
+
+def _level(mean: Callable[[float], float], wanted: float) -> float:
+    """The shift, between -20 and 20, at which the falling function `mean` comes down to `wanted`."""
+    low, high = -20.0, 20.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if mean(middle) > wanted else (low, middle)
+    return (low + high) / 2
 
 
 def _cleaned(probabilities: Array, odds_right: Array) -> Array:
@@ -118,12 +171,8 @@ def odds_of_consensus(confidence: Array, rate: Array, weight: float, sure: float
     shift = np.log(believed / (1 - believed))
     shift = weight * np.where(known, shift - shift[known].mean(), 0.0)
     odds = np.exp(shift)
-    low, high = -20.0, 20.0
-    for _ in range(50):  # the level at which as many are wrong as the rate says
-        middle = (low + high) / 2
-        wrong = (1 / (1 + odds * (1 - rate) / rate * np.exp(middle))).mean()
-        low, high = (middle, high) if wrong > rate.mean() else (low, middle)
-    result: Array = odds * (1 - rate) / rate * np.exp((low + high) / 2)
+    level = _level(lambda shift: float((1 / (1 + odds * (1 - rate) / rate * np.exp(shift))).mean()), float(rate.mean()))
+    result: Array = odds * (1 - rate) / rate * np.exp(level)
     return result
 
 
