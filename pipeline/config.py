@@ -60,6 +60,12 @@ class Consensus(Section):
 class Model(Section):
     name: str = Field("minilm", description="minilm (ships with Assay), a Hugging Face id, or a local folder")
     max_length: int = Field(128, ge=8, le=8192, description="Tokens; longer texts are cut")
+    language_model: str | None = Field(
+        None,
+        description="Reads written answers as well: smollm2 (ships with Assay), a Hugging Face id, or a folder. Costs 15 CPU "
+        "minutes per 1,000 answers, and has not found more than what is found without it",
+    )
+    language_model_answers: int = Field(500, ge=1, description="Answers that it reads at most, chosen by their content")
 
 
 class Splits(Section):

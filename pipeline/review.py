@@ -39,7 +39,8 @@ def queue(
 
     copies: (n,) a group number for each row of `examples`; rows of a group say the same thing. found: check → (doubts that a
     reviewer corrected, doubts that were reviewed). check: the tie if there is one, since that is seen and all else guessed;
-    else the reason that makes the answer most probably wrong. checks: JSON list of all that ask for a look. wrong in [0, 1]; effect in examples; seconds per task; gain in examples per minute.
+    else the reason that makes the answer most probably wrong. checks: JSON list of all that ask for a look. wrong in [0, 1];
+    effect in examples; seconds per task; gain in examples per minute.
     """
     rows = examples.assign(copies=copies).merge(consensus[["example_id", "answer", "confidence"]], on="example_id")
     rows = rows.merge(verdicts, on="example_id")

@@ -136,6 +136,24 @@ def test_an_answer_that_ends_in_its_own_way_is_left_alone(said: str) -> None:
     assert broken_off([*ENOUGH, row("Do it.", said)])[-1][0] == 0
 
 
+def test_a_language_model_that_expects_more_is_believed_and_so_is_one_that_does_not() -> None:
+    open_end = row(
+        "Summarise the meeting.",
+        "The committee met on Tuesday. It agreed to repair the bridge and to inform the whole town",
+    )
+    whole = row("Summarise the meeting.", LONG)
+    rows = [*ENOUGH, open_end, open_end, whole, whole]
+    found = broken_off(rows, [0.5] * len(ENOUGH) + [20.0, 0.5, 20.0, 0.5])
+    assert [severity >= 0.5 for severity, _ in found[-4:]] == [True, False, True, False]
+    assert not any(severity for severity, _ in found[:-4])
+
+
+def test_a_translation_of_a_line_without_a_full_stop_needs_none() -> None:
+    caption = "Two men in blue shirts stand on a ladder and clean the window of a shop"
+    said = "Zwei Männer in blauen Hemden stehen auf einer Leiter und putzen das Fenster eines Ladens"
+    assert broken_off([*ENOUGH, row(caption, said)])[-1][0] == 0
+
+
 def test_an_ending_without_a_full_stop_is_in_order_where_half_of_the_answers_have_none() -> None:
     rows = [row("Do it.", LONG if number % 2 else LONG.rstrip(".")) for number in range(40)]
     assert all(severity == 0 for severity, _ in broken_off(rows))
@@ -327,7 +345,7 @@ def test_the_language_models_say_is_heard_where_there_is_one() -> None:
     random, n = np.random.default_rng(0), len(asked)
     gain = np.where(wrong, 0.0, 1.0) + 0.2 * random.normal(size=n)
     table = pd.DataFrame({
-        "answer_tokens": 20.0, "nll_alone": 3.0, "nll_given_prompt": 3.0 - gain, "ifd": np.exp(-gain), "nll_end": 1.0,
+        "answer_tokens": 20.0, "nll_alone": 3.0, "nll_given_prompt": 3.0 - gain, "ifd": np.exp(-gain), "nll_end": 5.0,
         "other": np.roll(np.arange(n), 1), "nll_given_other": 3.0 + 0.2 * random.normal(size=n),
     })  # fmt: skip
     made = corpus_of(asked, said)

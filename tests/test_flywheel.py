@@ -138,7 +138,7 @@ def test_a_second_run_on_a_prefect_server_changes_nothing_and_is_recorded_there(
 
     before = folders()
     code, again = assay(label_studio, ran["home"], "run", str(ran["folder"]), api=prefect_server)
-    assert code == 0
+    assert code == 0, again
     runs = httpx.post(f"{prefect_server}/flow_runs/filter", json={}, timeout=30).json()
     assert [(run["name"].split(":")[0], run["state_type"]) for run in runs] == [("flywheel test", "COMPLETED")]
     for name in ("check_id", "version", "adapter", "evaluation"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
@@ -95,11 +96,12 @@ def test_what_is_known_is_not_computed_again_and_what_is_damaged_is(tiny: str, t
     np.testing.assert_allclose(again, first, atol=0.05)
 
 
-def test_a_long_answer_is_cut_and_says_nothing_of_its_end(tiny: str, tmp_path: Path) -> None:
-    row = log_likelihoods(Store(tmp_path), tiny, [("q" * 5000, "a" * 1000)])[0]
-    assert row[1] == ANSWER_TOKENS
-    assert np.isfinite(row[0])
-    assert np.isnan(row[2])
+def test_of_a_long_answer_the_beginning_counts_and_the_end_is_its_own(tiny: str, tmp_path: Path) -> None:
+    long, other = "a" * 1000, "a" * 900 + "b" * 100
+    found = log_likelihoods(Store(tmp_path), tiny, [("q" * 5000, long), ("q" * 5000, other)])
+    assert found[:, 1].tolist() == [ANSWER_TOKENS[0]] * 2
+    assert found[0, 0] == pytest.approx(found[1, 0], abs=0.05)
+    assert abs(found[0, 2] - found[1, 2]) > 0.05
 
 
 def test_a_special_token_in_a_text_is_text(tiny: str, tmp_path: Path) -> None:
@@ -160,3 +162,28 @@ def test_the_packaged_model_is_less_surprised_by_an_answer_after_its_own_questio
     assert table is not None
     assert (table["ifd"] < 0.9).all(), table
     assert (table["nll_given_prompt"] < table["nll_given_other"]).all(), table
+
+
+def test_a_project_that_names_a_model_has_its_answers_read_and_another_does_not(tiny: str, tmp_path: Path) -> None:
+    from flows.place import open_project
+    from flows.stages import agreeing, evidence, source
+    from pipeline.config import Project
+
+    tasks = [
+        {"id": number, "project": 1, "data": {"instruction": asked}, "annotations": [{
+            "id": 100 + number, "completed_by": 1, "updated_at": "2026-01-01",
+            "result": [{"from_name": "response", "to_name": "instruction", "type": "textarea", "value": {"text": [said]}}],
+        }]}
+        for number, (asked, said) in enumerate(PAIRS, start=1)
+    ]  # fmt: skip
+    (tmp_path / "export.json").write_text(json.dumps(tasks), encoding="utf-8")
+    heard, keys = {}, {}
+    for name, model in (("with", {"language_model": tiny, "language_model_answers": 4}), ("without", {})):
+        project = Project(name="read", template="instruction_response", source="export.json", model=model)  # type: ignore[arg-type]
+        place = open_project(tmp_path, project)
+        agreed = agreeing.consensus(place, source.sync(place))
+        keys[name] = evidence.evidence(place, agreed)
+        heard[name] = evidence.corpus(place, agreed, keys[name]).evidence.signals
+    assert heard["without"] is None
+    assert keys["with"] != keys["without"]
+    assert heard["with"]["nll_given_prompt"].notna().sum() == 4

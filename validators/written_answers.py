@@ -72,7 +72,9 @@ def _row(row: Written, signs: Sequence[Sign], flagged: bool, flag_from: float) -
 def signs_of(corpus: Corpus, rows: Sequence[Written]) -> tuple[list[list[Sign]], dict[str, Any]]:
     """Per row what was found; and what the report shows of how it was found."""
     languages, answered = wrong_language(rows)
-    lengths, endings, copies = length_scores(rows, _groups(corpus, rows)), broken_off(rows), copied(rows)
+    lengths, copies = length_scores(rows, _groups(corpus, rows)), copied(rows)
+    signals = corpus.evidence.signals
+    endings = broken_off(rows, () if signals is None else signals["nll_end"].iloc[[row.row for row in rows]].tolist())
     found: list[list[Sign]] = []
     for place, row in enumerate(rows):
         signs = signs_alone(row)

@@ -25,7 +25,8 @@ def evidence(place: Place, consensus_key: str, progress: Progress = quiet) -> st
 
     model = place.project.model
     code = code_digest("pipeline/evidence", "pipeline/bias/counterfactual.py", "pipeline/bias/identity_terms.yaml")
-    key = digest("evidence", consensus_key, encoder_revision(model.name), model.max_length, code)
+    reader = _reader(place)
+    key = digest("evidence", consensus_key, encoder_revision(model.name), model.max_length, reader, code)
 
     def write(folder: Path) -> None:
         tables = place.store.folder("consensus", consensus_key)
@@ -116,7 +117,21 @@ def _signals(place: Place, tables: Path, progress: Progress) -> pd.DataFrame | N
         return None
     examples = pd.read_parquet(tables / "examples.parquet")
     written = _written(place, _answers(tables, examples))
-    return signals(place.store, examples["text"].tolist(), written, progress=progress)
+    model = place.project.model
+    return signals(
+        place.store, examples["text"].tolist(), written, model=model.language_model, limit=model.language_model_answers,
+        progress=progress,
+    )  # fmt: skip
+
+
+def _reader(place: Place) -> tuple[str, int] | None:
+    """What of the language model the evidence depends on, where there is one and something written for it."""
+    from pipeline.evidence.language_model import language_model_revision
+
+    model = place.project.model
+    if place.task.EVIDENCE != "written" or model.language_model is None:
+        return None
+    return language_model_revision(model.language_model), model.language_model_answers
 
 
 def corpus(place: Place, consensus_key: str, evidence_key: str) -> Corpus:

@@ -47,7 +47,8 @@ def error_rate(probabilities: Array, given: IntArray) -> Interval:
     if probabilities.shape[1] < 3:
         return sure
     noise = _too_unlikely(probabilities, given)
-    around = wilson(noise * len(given) / 2, len(given) / 2)
+    half = max(1, len(given) // 2)
+    around = wilson(noise * half, half)
     return Interval((sure.value + noise) / 2, min(sure.low, around.low), max(sure.high, around.high))
 
 

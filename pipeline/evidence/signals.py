@@ -20,7 +20,7 @@ from pipeline.evidence.language_model import log_likelihoods
 from pipeline.store import Store
 
 COLUMNS = ("answer_tokens", "nll_given_prompt", "nll_alone", "ifd", "nll_end", "other", "nll_given_other")
-LIMIT = 1000  # answers: 5 CPU minutes of a core with bfloat16
+LIMIT = 500  # answers: 2 (captions) to 5 (dialogues) CPU minutes of a core with bfloat16, and 20 seconds to load the model
 # So many answers are read after another's question as well: they show what a wrong pair looks like.
 REFERENCE = 100
 
@@ -39,9 +39,9 @@ def signals(
     """One row per example, in the order given, NaN where nothing was written or the limit reached; None without a model.
 
     COLUMNS: answer_tokens; nll_given_prompt and nll_alone, mean surprise at a token in nats; ifd, their perplexities' ratio;
-    nll_end, the surprise that the answer ends where it does (NaN for one that was cut); other, the row whose question the
-    answer was read after as well (-1 for most), and nll_given_other. written: "" where nobody answered. limit: at most so many
-    answers are read, chosen by their content, whatever the order.
+    nll_end, the surprise that the answer ends where it does; other, the row whose question the answer was read after as well
+    (-1 for most), and nll_given_other. written: "" where nobody answered. limit: at most so many answers are read, chosen by
+    their content, whatever the order.
     """
     if model is None:
         return None

@@ -255,33 +255,40 @@ def _with_language_model(
     store: Store, name: str, pairs: list[Pair], donors: list[Pair], seeds: Sequence[int], note: str
 ) -> Iterator[Row]:
     areas: dict[str, dict[str, list[float]]] = {way: {"ours": [], "cosine": []} for way in ("without", "with")}
-    ifd, spent, read = [], 0.0, 0
+    cut: dict[str, list[tuple[float, float]]] = {"without": [], "with": []}
+    ifd, spent = [], []
     for seed in seeds:
         said, faults = planted(pairs, donors, name, seed)
         one = made(store, [asked for asked, _ in pairs], said)
         with cost() as used:
             heard = signals(store, [asked for asked, _ in pairs], said, model="smollm2")
-        if not read:
-            spent, read = used.cpu, len(pairs)
-        _areas(one, faults, areas["without"])
-        _areas(replace(one, evidence=replace(one.evidence, signals=heard)), faults, areas["with"])
         assert heard is not None
+        spent.append(used.cpu)
+        for way, ready in (("without", one), ("with", replace(one, evidence=replace(one.evidence, signals=heard)))):
+            _areas(ready, faults, areas[way])
+            cut[way].append(_cut_found(ready, faults))
         bad, good = np.array([fault == "mismatch" for fault in faults]), np.array([not fault for fault in faults])
         value = heard["ifd"].fillna(0).to_numpy()
         ifd.append(auc(value[bad], value[good]))
-    measure = f"area, foreign answers against the rest, {len(pairs)} answers"
-    yield _row(name, "Assay, without a language model", measure, areas["without"]["ours"], note)
-    yield _row(name, "Assay, with SmolLM2-135M", measure, areas["with"]["ours"], note)
-    yield _row(name, "IFD alone (SmolLM2-135M)", measure, ifd, note)
-    yield Row(
-        "written answers",
-        name,
-        "SmolLM2-135M",
-        "CPU seconds per 1,000 answers",
-        1000 * spent / read,
-        cpu=spent,
-        note=note,
-    )
+    size = f"{len(pairs)} answers"
+    for way, method in (("without", "Assay, without a language model"), ("with", "Assay, with SmolLM2-135M")):
+        yield _row(name, method, f"recall, planted truncated, {size}", [recall for recall, _ in cut[way]], note)
+        yield _row(
+            name, method, f"precision, flagged truncated, {size}", [precision for _, precision in cut[way]], note
+        )
+        yield _row(name, method, f"area, foreign answers against the rest, {size}", areas[way]["ours"], note)
+    yield _row(name, "IFD alone (SmolLM2-135M)", f"area, foreign answers against the rest, {size}", ifd, note)
+    measure = f"CPU seconds for {size}, loading included"  # of later seeds most is known
+    yield Row("written answers", name, "SmolLM2-135M", measure, spent[0], cpu=spent[0], note=note)
+
+
+def _cut_found(one: Corpus, faults: Sequence[str]) -> tuple[float, float]:
+    """Recall of cut answers by the kind "truncated" alone, and the share of those flagged with it that have any planted fault."""
+    found, _ = signs_of(one, read_answers(one))
+    hit = [any(kind == "truncated" and value >= 0.5 for kind, value, _ in signs) for signs in found]
+    right = [bool(fault) for fault, flag in zip(faults, hit, strict=True) if flag]
+    recall = np.mean([flag for fault, flag in zip(faults, hit, strict=True) if fault == "truncated"])
+    return float(recall), float(np.mean(right or [True]))
 
 
 def _llmbar(store: Store, limit: int) -> Iterator[Row]:
