@@ -19,7 +19,8 @@ DOUBTING = ("label_errors", "span_errors")  # the checks that say of an answer t
 def gate_tables(
     run: Run, verdicts: pd.DataFrame, action: Mapping[str, str], slices: tuple[str, ...]
 ) -> dict[str, pd.DataFrame]:
-    """The examples as they would go into a version, the annotations that count, and one row of numbers."""
+    """The examples as they would go into a version, the annotations that count, and one row of numbers, with those of the
+    checks."""
     examples = run.examples.merge(run.consensus[["example_id", "answer"]], on="example_id").merge(
         verdicts, on="example_id"
     )
@@ -69,4 +70,14 @@ def _numbers(run: Run, examples: pd.DataFrame, action: Mapping[str, str]) -> pd.
         "test_examples": int((test & (examples["verdict"] != "drop")).sum()),
         "quarantined_share": len(run.quarantine) / max(len(run.quarantine) + len(run.examples), 1),
     }
-    return pd.DataFrame([row])
+    return pd.DataFrame([row | _of_checks(run)])
+
+
+def _of_checks(run: Run) -> dict[str, float]:
+    """What the checks measured, as `<check>_<fact>`: every number on the first level of their facts, so that a suite can bound it."""
+    return {
+        f"{item['check']}_{name}": float(value)
+        for item in run.outcomes
+        for name, value in item["facts"].items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }

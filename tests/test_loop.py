@@ -224,6 +224,29 @@ def test_a_new_answer_changes_the_version_by_that_row_and_keeps_the_test_split(
     )
 
 
+@pytest.mark.slow
+def test_a_suite_can_bound_what_a_check_measured(undisturbed: Path, tmp_path: Path) -> None:
+    import shutil
+
+    folder = tmp_path / "bounded"
+    shutil.copytree(undisturbed, folder)
+    said = json.loads((folder / "summary.json").read_text())
+    cramers_v = next(item["facts"]["max_cramers_v"] for item in said["checks"] if item["check"] == "slice_labels")
+    lines = (
+        "  - type: expect_column_max_to_be_between\n"
+        "    kwargs: {{column: slice_labels_max_cramers_v, max_value: {bound}}}\n"
+        "    meta: {{meaning: No slice carries a label by itself.}}\n"
+    )
+    shipped = (ROOT / "validators" / "expectations" / "findings.yaml").read_text()
+    (folder / "suites").mkdir()
+    settings = json.loads((folder / "project.yaml").read_text())
+    (folder / "project.yaml").write_text(json.dumps({**settings, "expectations": "suites"}))
+    for bound, is_open in ((cramers_v + 0.01, True), (cramers_v - 0.01, False)):
+        (folder / "suites" / "findings.yaml").write_text(shipped + lines.format(bound=bound))
+        place = open_place(folder)
+        assert checking.check_run(place, run_checks(place))["gate"]["open"] is is_open
+
+
 def test_a_check_that_crashes_closes_the_gate_and_nothing_is_released(tmp_path: Path) -> None:
     broken = tmp_path / "validators"
     import shutil
