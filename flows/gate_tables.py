@@ -74,7 +74,7 @@ def _numbers(run: Run, examples: pd.DataFrame, action: Mapping[str, str]) -> pd.
 
 
 def _of_checks(run: Run) -> dict[str, float]:
-    """What the checks measured, as `<check>_<fact>`: every number on the first level of their facts, so that a suite can bound it."""
+    """What the checks measured, as `<check>_<fact>`: every number on the first level of their facts, for suites to bound."""
     return {
         f"{item['check']}_{name}": float(value)
         for item in run.outcomes

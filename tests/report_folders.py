@@ -303,6 +303,10 @@ def _summary(
             "why": "Annotators answered at least 20 examples each, so their habits can be estimated.",
             "ties": 7,
             "alternatives": [{"method": "majority_vote", "different_answers": 12}],
+            "ambiguous": {"count": 5, "tested": 90, "false_share": 0.05},
+            "gold": [
+                {"method": "dawid_skene", "right": 27, "examples": 30, "accuracy": {"value": 0.9, "low": 0.744, "high": 0.965}}
+            ],
         },
         "checks": _checks(random, findings, slices, labels, people, mark, gate_open),
         "policy": {

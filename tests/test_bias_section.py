@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from corpora import annotations_table, consensus_table, corpus, examples_table
 from report_folders import build
 
+from pipeline import removal
 from pipeline.report.bias_answers import ANSWERS
 from pipeline.report.bias_section import section
 from pipeline.report.folder import load
@@ -68,4 +70,17 @@ def test_facts_of_any_kind_leave_a_page_that_is_whole(tmp_path: Path, junk: Any)
 
 
 def test_every_answer_belongs_to_a_check() -> None:
-    assert set(ANSWERS) <= set(all_checks())
+    assert set(ANSWERS) <= {*all_checks(), removal.NAME}
+
+
+def test_what_is_taken_out_of_one_group_more_than_of_others_is_told(tmp_path: Path) -> None:
+    region = np.repeat(["north", "south"], 200)
+    verdict = np.where((region == "south") & (np.arange(400) % 2 == 0), "drop", "keep")
+    table, facts = removal.disparate(pd.DataFrame({"example_id": range(400), "region": region, "verdict": verdict}), ("region",))
+    assert table["flagged"].sum() == 1
+    shown = page(tmp_path, [{
+        "check": removal.NAME, "question": removal.QUESTION, "status": "flagged", "reason": "", "judged": 2, "flagged": 1,
+        "seconds": 0.0, "settings": {}, "facts": facts,
+    }])  # fmt: skip
+    assert "1 of 2 groups are kept at less than four fifths of the rate of the others." in shown
+    assert "region south" in shown

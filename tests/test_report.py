@@ -196,6 +196,13 @@ def test_a_check_nobody_knew_shows_its_question_count_and_facts(tmp_path: Path) 
     assert "Pairs Pairs Exact a-b 4" in checks
 
 
+def test_the_page_says_what_is_ambiguous_and_how_the_methods_did_where_the_answer_is_known(tmp_path: Path) -> None:
+    build(tmp_path)
+    said = Page(quality(tmp_path)).section("agreement")
+    assert "5 of 90 examples are ambiguous" in said
+    assert "dawid_skene 0.90 0.74–0.96 30" in said
+
+
 @pytest.mark.parametrize("n", [0, 1, 10])
 def test_a_small_project_without_annotators_or_slices_has_a_whole_page(tmp_path: Path, n: int) -> None:
     summary = build(tmp_path, n=n, people={}, slices={}) if n else _nothing(tmp_path)

@@ -276,8 +276,20 @@ def counterfactual(facts: Row, names: Names) -> Told:
     return said, [_plot(made, "Probability with this name, against others of its kind", note, unit="points", zero=True)]
 
 
+def disparate_removal(facts: Row, names: Names) -> Told:
+    rows = _list(facts, "groups")
+    said = _count(
+        rows,
+        "{} groups are kept at less than four fifths of the rate of the others.",
+        "No group loses clearly more than the others.",
+    )
+    made = [_dot(row, _place(row), "difference") for row in _shown(rows, _worse("difference"))]
+    return [said], [_plot(made, "Removed more than elsewhere, in points", "0 is as much as elsewhere.", unit="points", zero=True)]
+
+
 ANSWERS: dict[str, Callable[[Row, Names], Told]] = {
     "representation": representation, "slice_labels": slice_labels, "term_association": term_association,
     "slice_quality": slice_quality, "artefacts": artefacts, "toxicity": toxicity, "annotator_groups": annotator_groups,
     "annotators": annotators, "model_bias": model_bias, "counterfactual": counterfactual,
+    "disparate_removal": disparate_removal,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The report's section on bias: of the data, of the annotators, of the model."""
+"""The report's section on bias: of the data, of the annotators, of the model, and of the policy itself."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Of the data", ("representation", "slice_labels", "term_association", "slice_quality", "artefacts", "toxicity")),
     ("Of the annotators", ("annotator_groups", "annotators")),
     ("Of a model that learns these labels", ("model_bias", "counterfactual")),
+    ("Of what is taken out", ("disparate_removal",)),
 )
 MEMBERS = {"annotator_groups": "people", "counterfactual": "sentences"}  # of what the smallest group is counted in
 

@@ -31,22 +31,6 @@ def _facts(summary: dict[str, Any], check: str, key: str) -> list[dict[str, Any]
     return found if isinstance(found, list) else []
 
 
-def slice_rates(summary: dict[str, Any]) -> dict[str, Any]:
-    tests = _facts(summary, "slice_labels", "tests")
-    rows = sorted(tests, key=lambda item: (not item["flagged"], str(item["slice"]), str(item["group"]), item["label"]))
-    flagged = [item for item in rows if item["flagged"]]
-    return {
-        "chart": _rate_chart(
-            flagged[:LISTED], "Label rates that differ from slice to slice", "The upright tick is what to compare with."
-        ),
-        "flagged": len(flagged),
-        "tests": len(tests),
-        "association": sorted(
-            _facts(summary, "slice_labels", "association"), key=lambda item: (-(item["cramers_v"] or 0), item["slice"])
-        ),
-    }
-
-
 def _rate_chart(rows: list[dict[str, Any]], title: str, note: str) -> dict[str, Any]:
     made = [
         Dot(

@@ -28,6 +28,7 @@ SECTIONS = {
     "annotator_groups": ("bias", {"groups", "by_text"}),
     "model_bias": ("bias", {"gaps", "served"}),
     "counterfactual": ("bias", {"names", "flips"}),
+    "disparate_removal": ("bias", {"groups"}),
     "annotators": (
         "annotators",
         {"words", "confusions", "bias", "gold", "suggestions", "suggestions_overall", "circles", "not_told"},
@@ -59,7 +60,6 @@ def _page(run: Run) -> dict[str, Any]:
         "cards": [_check(run, item, known) for item in _by_urgency(run.summary["checks"])],
         "skipped": [item for item in run.summary["checks"] if item["status"] == "skipped"],
         "label_chart": measured.shares(run.summary["labels"]),
-        "rates": measured.slice_rates(run.summary),
         "kept_chart": measured.kept(run.summary["verdicts_by_slice"]),
         "agreement_charts": measured.agreement(run.summary["agreement"], run.names),
         "pairs": measured.pairs(run.summary["agreement"]["pairs"], run.names),
