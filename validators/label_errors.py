@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pipeline.evidence.doubt import chance_wrong, error_rate, odds_of_consensus, worth_a_look
 from pipeline.evidence.doubted_sets import doubted_sets
 from pipeline.evidence.doubted_slices import rate_by_slice, rates_of_examples
+from pipeline.evidence.likeness import likeness
 from pipeline.statistics import wilson
 from pipeline.types import Corpus
 from validators.check import Report, Skip, check, findings
@@ -58,7 +59,8 @@ def label_errors(
     probabilities = _restricted(corpus, judged, labels)
     rates = rates_of_examples(judged, probabilities, given, corpus.slices)
     odds = odds_of_consensus(_confidence(judged), rates, CONFIDENCE_WEIGHT, SURE)
-    severity = chance_wrong(probabilities, given, odds, _copies(judged["text"], given, len(labels)))
+    copies = _copies(judged["text"], given, len(labels))
+    severity = chance_wrong(probabilities, given, odds, copies, _alike(corpus, judged, given))
     flagged = worth_a_look(severity, min_precision, LEAST)
     table = findings(_rows(judged, labels, given, probabilities, severity, flagged))
     facts = _facts(severity, flagged) | {
@@ -96,6 +98,14 @@ def _restricted(corpus: Corpus, judged: pd.DataFrame, labels: Sequence[str]) -> 
     part = corpus.evidence.probabilities[judged["row"].to_numpy(np.int64)][:, columns].astype(np.float64) + 1e-6
     result: Array = part / part.sum(axis=1, keepdims=True)
     return result
+
+
+def _alike(corpus: Corpus, judged: pd.DataFrame, given: NDArray[np.int64]) -> Array | None:
+    """(n,) see `likeness`; None where there are no embeddings. A row without a group is one by itself."""
+    vectors = corpus.evidence.embeddings[judged["row"].to_numpy(np.int64)]
+    named = judged["group"].astype("str")
+    names = named.where(named != "", judged["example_id"].astype("str") + " alone")
+    return likeness(vectors, given, pd.factorize(names)[0].astype(np.int64)) if vectors.shape[1] else None
 
 
 def _confidence(judged: pd.DataFrame) -> Array:
