@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.evidence.doubt import _evenness, chance_wrong, error_rate
-from pipeline.evidence.likeness import SHARPNESS, likeness
+from pipeline.evidence.likeness import SHARPNESS, Likeness, likeness
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -48,7 +48,7 @@ def test_errors_of_any_kind_are_told_from_labels_taken_for_their_likes() -> None
 def test_no_more_labels_are_expected_to_be_wrong_than_the_rate_says(seed: int) -> None:
     probabilities, given = answered(300, 5, 0.1, 2.0, seed)
     odds = np.full(300, 9.0)
-    severity = chance_wrong(probabilities, given, odds, None, np.random.default_rng(seed).random(300))
+    severity = chance_wrong(probabilities, given, odds, None, Likeness(np.random.default_rng(seed).random(300), 1.0))
     assert ((severity > 0) & (severity < 1)).all()
     assert severity.mean() <= 0.1 + 1e-6
 
@@ -59,7 +59,7 @@ def test_likeness_is_that_to_the_others_of_the_label_outside_of_the_own_group() 
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     given, groups = np.arange(40) % 3, np.arange(40) // 2
     given[1] = given[0]
-    found = likeness(vectors, given, groups)
+    found = likeness(vectors, given, groups).own
     for row in (0, 1, 7, 39):
         means = [vectors[given == label].mean(axis=0) for label in range(3)]
         means[given[row]] = vectors[(given == given[row]) & (groups != groups[row])].mean(axis=0)
@@ -69,5 +69,5 @@ def test_likeness_is_that_to_the_others_of_the_label_outside_of_the_own_group() 
 
 def test_the_only_one_of_its_label_is_neither_like_nor_unlike_it() -> None:
     vectors = np.eye(4, dtype=np.float32)
-    found = likeness(vectors, np.array([0, 0, 1, 2]), np.arange(4))
+    found = likeness(vectors, np.array([0, 0, 1, 2]), np.arange(4)).own
     assert np.isfinite(found).all()

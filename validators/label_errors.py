@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.evidence.doubt import chance_wrong, error_rate, odds_of_consensus, worth_a_look
 from pipeline.evidence.doubted_sets import doubted_sets
 from pipeline.evidence.doubted_slices import rate_by_slice, rates_of_examples
-from pipeline.evidence.likeness import likeness
+from pipeline.evidence.likeness import Likeness, likeness
 from pipeline.statistics import wilson
 from pipeline.types import Corpus
 from validators.check import Report, Skip, check, findings
@@ -100,8 +100,8 @@ def _restricted(corpus: Corpus, judged: pd.DataFrame, labels: Sequence[str]) -> 
     return result
 
 
-def _alike(corpus: Corpus, judged: pd.DataFrame, given: NDArray[np.int64]) -> Array | None:
-    """(n,) see `likeness`; None where there are no embeddings. A row without a group is one by itself."""
+def _alike(corpus: Corpus, judged: pd.DataFrame, given: NDArray[np.int64]) -> Likeness | None:
+    """None where there are no embeddings. A row without a group is one by itself."""
     vectors = corpus.evidence.embeddings[judged["row"].to_numpy(np.int64)]
     named = judged["group"].astype("str")
     names = named.where(named != "", judged["example_id"].astype("str") + " alone")

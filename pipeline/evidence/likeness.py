@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,8 +12,15 @@ from pipeline.types import FloatArray, IntArray
 SHARPNESS = 40.0  # of the softmax over cosines; 20 and 80 do about as well
 
 
-def likeness(embeddings: FloatArray, given: IntArray, groups: IntArray) -> NDArray[np.float64]:
-    """(n,) in [0, 1]: the softmax, at the given label, of each row's products with the mean of every label's rows.
+class Likeness(NamedTuple):
+    """own: (n,) in [0, 1]. right: the share of rows that are most like their given label."""
+
+    own: NDArray[np.float64]
+    right: float
+
+
+def likeness(embeddings: FloatArray, given: IntArray, groups: IntArray) -> Likeness:
+    """The softmax, at the given label, of each row's products with the mean of every label's rows.
 
     embeddings: (n, d), rows of unit length. given: (n,) class indices. groups: (n,); a row's own group does not count for its own
     label; where nobody else has that label, its likeness is that of an average label.
@@ -31,6 +40,6 @@ def likeness(embeddings: FloatArray, given: IntArray, groups: IntArray) -> NDArr
     left = counts[given] - size[together]
     others = np.einsum("ij,ij->i", embeddings, sums[given] - own_group[together])
     scores[rows, given] = np.where(left > 0, others / np.maximum(left, 1), scores.mean(axis=1))
+    right = float((scores.argmax(axis=1) == given).mean())
     scores = np.exp(SHARPNESS * (scores - scores.max(axis=1, keepdims=True)))
-    result: NDArray[np.float64] = scores[rows, given] / scores.sum(axis=1)
-    return result
+    return Likeness(scores[rows, given] / scores.sum(axis=1), right)
