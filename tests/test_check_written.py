@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -385,6 +388,48 @@ def test_the_same_answer_to_the_same_question_is_no_finding_and_another_one_only
         asked[second], said[first], said[second] = asked[first], one, two
     report = answer_duplicates.run(corpus_of(asked, said))
     assert set(report.findings.loc[report.findings["flagged"], "subject_id"]) == {"1", "2"}
+
+
+def work(done: Callable[[], object]) -> int:
+    """How many functions were called for it."""
+    calls = 0
+
+    def count(_frame: object, event: str, _what: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        done()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def test_what_comparing_costs_grows_with_the_answers_and_not_with_their_pairs() -> None:
+    few, many = (
+        [f"Question {n * 7919} is about topic {n * 104729}, is it?" for n in range(size)] for size in (60, 480)
+    )
+    refusals = [
+        corpus_of(asked, ["I am sorry, but I cannot help you with that."] * len(asked)) for asked in (few, many)
+    ]
+    poems = [corpus_of(["Write a poem."] * len(asked), asked) for asked in (few, many)]
+    for small, large in (refusals, poems):
+        answer_duplicates.run(small)  # so that what is made once is not counted
+        assert work(lambda: answer_duplicates.run(large)) < 24 * work(lambda: answer_duplicates.run(small))  # noqa: B023
+
+
+def test_in_a_great_group_every_answer_is_held_against_the_first_and_they_against_it() -> None:
+    asked = ["Can the old bridge be crossed by car?"] * 60
+    said = [
+        f"Yes, it can, says {name}, who knows."
+        for name in itertools.islice(map("".join, itertools.product("abcdefgh", repeat=2)), 60)
+    ]
+    said[1], said[50] = "It can.", "No, it is closed for cars."
+    report = answer_duplicates.run(corpus_of(asked, said))
+    table = report.findings.set_index("subject_id")["reason"]
+    assert "Example 51 asks the same and is answered otherwise: one says yes and the other no" in table["1"]
+    assert "Example 1 asks the same and is answered otherwise: one says yes and the other no" in table["51"]
 
 
 def programs(*answers: str, tests: str = "assert double(2) == 4\nassert double(0) == 0", **data: str) -> Corpus:

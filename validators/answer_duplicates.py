@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from itertools import islice
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from pipeline.evidence.duplicates import THRESHOLD, exact_groups, near_pairs, normalise
-from pipeline.evidence.minhash import jaccard, shingles
+from pipeline.evidence.minhash import gram_sets, likeness
 from pipeline.types import Corpus
 from validators.answers.contradiction import opposed
 from validators.answers.written import Written, read_answers, words
@@ -21,6 +23,9 @@ SAME_QUESTION = 1 / 3
 # In a set with several answers to one question in ten, several answers are what was wanted.
 USUAL = 0.1
 SHOWN = 50
+OPPOSED = 0.8  # severity of answers that speak against each other: the greatest there is
+# Of the different questions with one answer, and of the different answers to one question, so many are held against each.
+COMPARED = 20
 
 
 @check(
@@ -76,66 +81,80 @@ def _row(
 
 
 def _shared(rows: Sequence[Written], threshold: float) -> dict[int, tuple[int, float]]:
-    """Row → the most similar answer to another question, and the similarity."""
+    """Row → the most similar answer to another question (of equals the first), and the similarity."""
     texts = [row.answer if len(words(row.answer)) >= WORDS else "" for row in rows]
-    exact = exact_groups(texts)
-    members: dict[int, list[int]] = {}
-    for place, text in enumerate(texts):
-        if normalise(text):
-            members.setdefault(int(exact[place]), []).append(place)
+    prompts, differ = _questions(rows)
+    inside: dict[int, dict[int, list[int]]] = {}  # answer → question → rows, each named by its first row
+    for place, answer in enumerate(exact_groups(texts).tolist()):
+        if texts[place]:
+            inside.setdefault(answer, {}).setdefault(prompts[place], []).append(place)
+    partners = {answer: [(1.0, answer)] for answer in inside}
+    for one, two, similarity in near_pairs(texts, floor=threshold):
+        partners[one].append((similarity, two))
+        partners[two].append((similarity, one))
     found: dict[int, tuple[int, float]] = {}
-    pairs = [(first, first, 1.0) for first, inside in members.items() if len(inside) > 1]
-    for one, two, similarity in [*pairs, *near_pairs(texts, floor=threshold)]:
-        for place in members[one]:
-            for other in members[two]:
-                _keep_best(found, rows, place, other, similarity)
+    for answer, questions in inside.items():
+        alike = sorted(partners[answer], reverse=True)
+        for prompt, places in questions.items():
+            best: tuple[int, float] | None = None
+            for similarity, partner in alike:
+                if best and similarity < best[1]:
+                    break
+                asked = islice(inside[partner].items(), COMPARED)
+                other = next((given[0] for question, given in asked if differ(prompt, question)), None)
+                if other is not None and (best is None or other < best[0]):
+                    best = (other, similarity)
+            if best:
+                found |= dict.fromkeys(places, best)
     return found
 
 
-def _keep_best(
-    found: dict[int, tuple[int, float]], rows: Sequence[Written], one: int, two: int, similarity: float
-) -> None:
-    if one == two or _same_question(rows[one], rows[two]):
-        return
-    for place, other in ((one, two), (two, one)):
-        if (similarity, -other) > (found[place][1], -found[place][0]) if place in found else True:
-            found[place] = (other, similarity)
-
-
-def _same_question(one: Written, two: Written) -> bool:
-    first, second = normalise(one.prompt), normalise(two.prompt)
-    return first == second or jaccard(shingles(first), shingles(second)) >= SAME_QUESTION
+def _questions(rows: Sequence[Written]) -> tuple[list[int], Callable[[int, int], bool]]:
+    """For each row the first one with the same question but for case and white space; and whether two such are different."""
+    names = [normalise(row.prompt) for row in rows]
+    first: dict[str, int] = {}
+    prompts = [first.setdefault(name, place) for place, name in enumerate(names)]
+    grams = cache(lambda place: gram_sets([names[place]])[0])
+    return prompts, lambda one, two: one != two and likeness(grams(one), grams(two)) < SAME_QUESTION
 
 
 def _several(rows: Sequence[Written], threshold: float) -> dict[int, tuple[int, float, str]]:
     """Row → another row with the same question and another answer, the severity, and how they differ."""
-    groups = exact_groups([row.prompt for row in rows])
-    members: dict[int, list[int]] = {}
-    for place, group in enumerate(groups.tolist()):
-        members.setdefault(group, []).append(place)
+    groups: dict[int, list[int]] = {}
+    for place, group in enumerate(exact_groups([row.prompt for row in rows]).tolist()):
+        groups.setdefault(group, []).append(place)
     found: dict[int, tuple[int, float, str]] = {}
-    for inside in (places for places in members.values() if len(places) > 1):
-        for place in inside:
-            for other in inside:
-                verdict = _at_odds(rows[place], rows[other], threshold) if place != other else None
-                if verdict and (place not in found or verdict[0] > found[place][1]):
-                    found[place] = (other, *verdict)
+    for places in (places for places in groups.values() if len(places) > 1):
+        answers: dict[str, list[int]] = {}
+        for place in places:
+            answers.setdefault(normalise(rows[place].answer), []).append(place)
+        best = _furthest(rows, {given[0]: name for name, given in answers.items()}, threshold)
+        for given in answers.values():
+            if given[0] in best:
+                found |= dict.fromkeys(given, best[given[0]])
     return found
 
 
-def _at_odds(one: Written, two: Written, threshold: float) -> tuple[float, str] | None:
-    """How much two answers to one question differ, and in what; None if they do not."""
-    first, second = normalise(one.answer), normalise(two.answer)
-    similarity = jaccard(shingles(first), shingles(second))
-    if first == second:
-        return None
-    if why := opposed(one.answer, two.answer):
-        return 0.8, why
-    return (
-        None
-        if similarity >= threshold
-        else (0.49 * (1 - similarity), f"the answers share {similarity:.0%} of their wording")
-    )
+def _furthest(rows: Sequence[Written], names: Mapping[int, str], threshold: float) -> dict[int, tuple[int, float, str]]:
+    """Of rows with different answers to one question (row → its normalised answer): row → the one that is most at odds with
+    it, the first of equals, the severity, and how. Each is compared with the first COMPARED."""
+    places = list(names)
+    grams = dict(zip(places, gram_sets(list(names.values())), strict=True)) if len(places) > 1 else {}
+    best: dict[int, tuple[int, float, str]] = {}
+    for number, place in enumerate(places):
+        for other in places[: min(number, COMPARED)]:
+            if all(one in best and best[one][1] >= OPPOSED for one in (place, other)):
+                continue
+            if why := opposed(rows[place].answer, rows[other].answer):
+                severity = OPPOSED
+            elif (similarity := likeness(grams[place], grams[other])) < threshold:
+                severity, why = 0.49 * (1 - similarity), f"the answers share {similarity:.0%} of their wording"
+            else:
+                continue
+            for one, two in ((place, other), (other, place)):
+                if one not in best or severity > best[one][1]:
+                    best[one] = (two, severity, why)
+    return best
 
 
 def _groups(rows: Sequence[Written], shared: dict[int, tuple[int, float]]) -> list[dict[str, Any]]:
