@@ -20,10 +20,15 @@ from hypothesis import strategies as st
 from teams import Team, corpus_of, raters, team
 
 from pipeline.consensus.build import latest_answers
+from pipeline.consensus.habits.agreement import agreement
+from pipeline.consensus.habits.answers import answers_of
 from pipeline.consensus.habits.copying import copying
 from pipeline.consensus.habits.drift import SHORTEST, change
+from pipeline.consensus.habits.gold import gold
 from pipeline.consensus.habits.sheet import Sheet, sheet_of
 from pipeline.consensus.habits.spam import pattern
+from pipeline.consensus.truth import truths
+from pipeline.statistics import wilson
 from pipeline.types import Corpus
 from validators.annotators import annotators
 
@@ -181,6 +186,45 @@ def test_of_two_people_ground_truth_still_tells_who_is_right() -> None:
     made = corpus_of(teams.drifter(team(0, people=2, n=200, labels=4, accuracy=0.9), 0, 0.5, 0.5), gold=80)
     assert ("person 0", "gold") in named(made)
     assert "person 1" not in {who for who, _ in named(made)}
+
+
+LEVEL = 0.005  # each question's share of alpha
+
+
+def wrong_on_gold(made: Team) -> list[str]:
+    """Who is named for accuracy where every example's answer was decided."""
+    annotations = corpus_of(made, gold=len(made.truth)).annotations
+    table, truth = latest_answers(annotations), truths(annotations)
+    return [row["annotator"] for row in gold(table, truth, None, alpha=LEVEL, min_effect=0.3, min_gap=0.1) if row["flagged"]]
+
+
+def disagreeing(made: Team) -> list[str]:
+    base = corpus_of(made)
+    answers = answers_of(latest_answers(base.annotations), base.labels)
+    return [row["annotator"] for row in agreement(answers, alpha=LEVEL, min_effect=0.3) if row["flagged"]]
+
+
+@pytest.mark.parametrize(
+    ("named_of", "shape"),
+    [
+        (wrong_on_gold, {"people": 2, "n": 40, "accuracy": 0.78}),
+        (disagreeing, {"people": 4, "n": 100, "each": 3, "accuracy": 0.68}),
+    ],
+)
+def test_each_question_names_equal_annotators_no_more_often_than_its_share_of_alpha(
+    named_of: Callable[[Team], list[str]], shape: dict[str, Any]
+) -> None:
+    """The others' rate is an estimate, too."""
+    runs = 240
+    hits = sum(bool(named_of(team(seed, labels=2, difficulty=0, **shape))) for seed in range(runs))
+    assert wilson(hits, runs).low <= LEVEL, f"somebody named in {hits} of {runs}"
+
+
+@pytest.mark.parametrize("named_of", [wrong_on_gold, disagreeing])
+def test_who_is_right_half_of_the_time_among_six_good_ones_is_found(named_of: Callable[[Team], list[str]]) -> None:
+    accuracy = [0.5, *[0.85] * 6]
+    hits = [named_of(team(seed, people=7, n=60, labels=2, difficulty=0, accuracy=accuracy)) for seed in SEEDS]
+    assert sum(one == ["person 0"] for one in hits) >= 18, hits
 
 
 def test_examples_that_become_harder_for_all_are_no_drift() -> None:

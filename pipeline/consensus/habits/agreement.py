@@ -9,20 +9,20 @@ from pipeline.statistics import cohens_h, holm, more_often
 
 
 def agreement(answers: Answers, *, alpha: float, min_effect: float) -> list[Row]:
-    """How often each annotator agrees with the others' answer. Flagged if a binomial test puts that below the rest's pooled
-    rate, and if the estimated accuracy is lower by Cohen's h: the rates themselves lie closer together, because the
-    others' answer is sometimes wrong, the more so the fewer they are."""
-    from scipy.stats import binom
-
+    """How often each annotator agrees with the others' answer. Flagged if Fisher's exact test finds more disagreement than in the
+    rest's answers together (both are counts: the rest's rate is an estimate, too), and if the estimated accuracy is lower by
+    Cohen's h: the rates themselves lie closer together, because the others' answer is sometimes wrong, the more so the fewer
+    they are."""
     votes, judged = answers.votes, answers.reference >= 0
     agreed = judged & (answers.reference == votes.label)
     size = np.bincount(votes.annotator[judged], minlength=votes.annotators)
     hits = np.bincount(votes.annotator[agreed], minlength=votes.annotators)
     sure = np.bincount(votes.annotator[judged], answers.right[judged], minlength=votes.annotators)
-    rest = (hits.sum() - hits) / np.maximum(size.sum() - size, 1)
-    p = holm(np.clip(binom.cdf(hits, size, rest), 0, 1))
-    accuracy, others = sure / np.maximum(size, 1), (sure.sum() - sure) / np.maximum(size.sum() - size, 1)
-    low = (p < alpha) & (size < size.sum())
+    other_hits, other_size = hits.sum() - hits, size.sum() - size
+    rest = other_hits / np.maximum(other_size, 1)
+    p = holm(more_often(size - hits, size, other_size - other_hits, other_size))
+    accuracy, others = sure / np.maximum(size, 1), (sure.sum() - sure) / np.maximum(other_size, 1)
+    low = (p < alpha) & (other_size > 0)
     far = cohens_h(others, accuracy) >= min_effect
     return [
         {
