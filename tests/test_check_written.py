@@ -470,6 +470,24 @@ def test_each_way_of_failing_is_told_and_right_code_passes() -> None:
     assert "fails 1 of the task's 2 tests, the first of them number 1" in table.loc["3", "reason"]
 
 
+@pytest.mark.usefixtures("locked_down")
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'{"status": "failed", "error": "", "line": 0, "tests": 1, "failed": []}',
+        b'{"status": "passed", "error": "", "line": Infinity, "tests": 0, "failed": []}',
+        b"[" * 20_000,
+    ],
+)
+def test_an_answer_that_writes_its_own_verdict_stops_no_other_from_being_judged(said: bytes) -> None:
+    forged = f"import os\nos.write(3, {said[:1]!r} * {len(said)} + b'\\n')\nos._exit(0)\n{RIGHT}"
+    if len(set(said)) > 1:
+        forged = f"import os\nos.write(3, {said!r} + b'\\n')\nos._exit(0)\n{RIGHT}"
+    report = code_answers.run(programs(forged, RIGHT))
+    assert {item["kind"]: item["answers"] for item in report.facts["kinds"]} == {"killed": 1}
+    assert not report.findings.set_index("subject_id").loc["2", "flagged"]
+
+
 def test_nothing_is_run_where_that_is_switched_off_or_cannot_be_locked_down(monkeypatch: pytest.MonkeyPatch) -> None:
     made = programs("def double(x):\n    return x", BROKEN["cut"])
     off = code_answers.run(made, run_tests=False)

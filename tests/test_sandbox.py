@@ -152,6 +152,52 @@ def test_what_code_prints_is_no_verdict() -> None:
     )
 
 
+HONEST = '{"status": "%s", "error": "%s", "line": %s, "tests": %s, "failed": %s}'
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        HONEST % ("passed", "", "Infinity", 0, []),
+        HONEST % ("passed", "", "1e999", 0, []),
+        HONEST % ("passed", "", "NaN", 0, []),
+        HONEST % ("passed", "", "true", 1, []),
+        HONEST % ("passed", "", '"1"', 1, []),
+        HONEST % ("passed", "", -1, 1, []),
+        HONEST % ("passed", "", "9" * 4000, 1, []),
+        HONEST % ("passed", "", "9" * 6000, 1, []),
+        HONEST % ("passed", "", 0, 1, [1]),
+        HONEST % ("failed", "E", 0, 1, []),
+        HONEST % ("failed", "E", 0, 1, [2]),
+        HONEST % ("failed", "E", 0, 1, [0]),
+        HONEST % ("failed", "E", 0, 3, [2, 1]),
+        HONEST % ("failed", "E", 0, 3, [1, 1]),
+        HONEST % ("failed", "E", 0, 3, "[[1]]"),
+        HONEST % ("failed", "E", 0, 3, "1"),
+        HONEST % ("failed", "E", 0, 3, "null"),
+        HONEST % ("failed", "E", 0, 10**12, [1]),
+        HONEST % ("timeout", "", 0, 0, []),
+        HONEST % ("[]", "", 0, 0, []),
+        '{"status": ["passed"], "error": "", "line": 0, "tests": 0, "failed": []}',
+        '{"status": "passed", "error": {}, "line": 0, "tests": 0, "failed": []}',
+        '{"status": "passed"}',
+        "[" * 60_000,
+        '{"status":' * 6_000,
+        "[]",
+        "7",
+        "null",
+        "\x00",
+    ],
+)  # fmt: skip
+def test_what_is_no_verdict_is_taken_for_the_programs_own_end(said: str) -> None:
+    write = (
+        f"import os\nsaid = {said!r}.encode() + b'\\n'\nwhile said:\n    said = said[os.write(3, said):]\nos._exit(0)"
+    )
+    verdict = run(write, "assert True")
+    assert verdict == Verdict("killed", walls=verdict.walls)
+    assert "seccomp" in verdict.walls
+
+
 def test_deep_and_endless_texts_are_no_python() -> None:
     for code in ("(" * 100_000, "-" * 100_000 + "1", "x = 1\x00", "def f(:\n"):
         assert run(code).status == "unparsable"

@@ -28,7 +28,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -51,8 +51,9 @@ class Verdict:
 
     passed: every test did. failed: `failed` names the numbers of the tests, from 1, that raised; `error` the first one's
     exception. error: the code raised before its tests. timeout: too long. killed: it ended by itself, by a limit or by a
-    forbidden act. unparsable: code or tests are not Python. unavailable: the lock-down failed, and nothing was run. line: in
-    the code, from 1, 0 if unknown. walls: "seccomp", and "namespaces" where the kernel allows them.
+    forbidden act, or what it said is no verdict. unparsable: code or tests are not Python. unavailable: the lock-down failed,
+    and nothing was run. line: in the code, from 1, 0 if unknown. walls: "seccomp", and "namespaces" where the kernel allows
+    them.
     """
 
     status: Status
@@ -80,7 +81,8 @@ def run(code: str, tests: str = "", *, seconds: int = SECONDS, memory_mb: int = 
         for pipe in (process.stdin, process.stdout):
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()  # type: ignore[union-attr]
-    return _verdict(said, late or process.returncode == -signal.SIGXCPU)
+    # Neither lines nor statements are more than the characters that they are made of.
+    return _verdict(said, late or process.returncode == -signal.SIGXCPU, len(code) + len(tests) + 1)
 
 
 def run_all(
@@ -144,23 +146,32 @@ def _talk(process: subprocess.Popen[bytes], program: bytes, seconds: float) -> t
     return said, process.returncode is None
 
 
-def _verdict(said: bytes, late: bool) -> Verdict:
-    """The last line is the verdict; lines before it say which walls stand. Whatever else is there was the program's own doing."""
+def _verdict(said: bytes, late: bool, most: int) -> Verdict:
+    """The last line is the verdict; lines before it say which walls stand. Whatever else is there was the program's own doing.
+
+    most: the greatest number that an honest verdict can hold.
+    """
     try:
-        lines: list[dict[str, Any]] = [json.loads(line) for line in said.splitlines()]
-        walls = tuple(map(str, lines[0]["walls"]))
-        if len(lines) < 2:
-            return Verdict("timeout" if late else "killed", walls=walls)
-        if len(lines) > 2 or lines[1]["status"] not in ("passed", "failed", "error", "unparsable"):
-            return Verdict("killed", walls=walls)
-        end = lines[1]
-        return Verdict(
-            end["status"],
-            str(end["error"])[:80],
-            int(end["line"]),
-            int(end["tests"]),
-            tuple(map(int, end["failed"])),
-            walls,
-        )
-    except (ValueError, KeyError, TypeError, IndexError):
+        first, *rest = said.splitlines()
+        walls = tuple(map(str, json.loads(first)["walls"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Verdict("timeout" if late else "killed" if said else "unavailable")
+    if not rest:
+        return Verdict("timeout" if late else "killed", walls=walls)
+    try:
+        (end,) = map(json.loads, rest)
+        return _ended(end, walls, most)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return Verdict("timeout" if late else "killed", walls=walls)
+
+
+def _ended(end: Mapping[str, Any], walls: tuple[str, ...], most: int) -> Verdict:
+    """What the child says at its end; ValueError, KeyError or TypeError where no honest child says such a thing."""
+    status, error, line, tests, failed = (end[name] for name in ("status", "error", "line", "tests", "failed"))
+    if status not in ("passed", "failed", "error", "unparsable") or not isinstance(error, str):
+        raise ValueError("no such end")
+    if any(type(number) is not int or not 0 <= number <= most for number in (line, tests, *failed)):
+        raise ValueError("no such number")
+    if (status == "failed") != bool(failed) or failed != sorted(set(failed) & set(range(1, tests + 1))):
+        raise ValueError("no such tests")
+    return Verdict(status, error[:80], line, tests, tuple(failed), walls)
