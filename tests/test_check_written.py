@@ -488,6 +488,16 @@ def test_an_answer_that_writes_its_own_verdict_stops_no_other_from_being_judged(
     assert not report.findings.set_index("subject_id").loc["2", "flagged"]
 
 
+@pytest.mark.usefixtures("locked_down")
+def test_tests_that_do_not_compile_are_not_held_against_the_answer() -> None:
+    made = programs(RIGHT, f"{RIGHT}\nreturn double", tests="assert double(2) == 4\nreturn double")
+    report = code_answers.run(made)
+    assert {item["kind"]: item["answers"] for item in report.facts["kinds"]} == {"tests": 1, "unparsable": 1}
+    reasons = report.findings.set_index("subject_id")["reason"]
+    assert reasons["1"] == "The tests of the task are not Python."
+    assert reasons["2"] == "The answer is not Python: it cannot be read from line 3 on."
+
+
 def test_nothing_is_run_where_that_is_switched_off_or_cannot_be_locked_down(monkeypatch: pytest.MonkeyPatch) -> None:
     made = programs("def double(x):\n    return x", BROKEN["cut"])
     off = code_answers.run(made, run_tests=False)

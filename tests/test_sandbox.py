@@ -203,6 +203,13 @@ def test_deep_and_endless_texts_are_no_python() -> None:
         assert run(code).status == "unparsable"
 
 
+@pytest.mark.parametrize("tests", ["assert x == 1\nreturn x", "assert x == 1\nawait x", "break", "assert (", "\0"])
+def test_tests_that_are_no_python_are_told_from_code_that_is_none(tests: str) -> None:
+    assert (run("x = 1", tests).status, run("x = 1", tests).line) == ("unparsable", 0)
+    assert (run("x = 1\nreturn x", "assert x").status, run("x = 1\nreturn x", tests).line) == ("unparsable", 2)
+    assert run("x = 1\0", tests).line == 1
+
+
 def test_memory_is_bounded() -> None:
     assert run("x = [bytearray(1 << 20) for _ in range(2000)]").error == "MemoryError"
 

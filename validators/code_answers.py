@@ -95,12 +95,16 @@ def _read(program: Program) -> Said | None:
         line = tree.lineno or 0
         if cut(program.code, tree):
             return "cut", CUT, f"The code breaks off: Python cannot read its end (line {line})."
-        return "unparsable", UNPARSABLE, f"The answer is not Python: it cannot be read from line {line} on."
+        return _unreadable(line)
     if program.entry_point and not defines(tree, program.entry_point):
         return "missing", MISSING, "The answer does not define what the task asks for."
     if stubs(tree, program.code):
         return "stub", STUB, "The code has a part that was left to be written."
     return None
+
+
+def _unreadable(line: int) -> Said:
+    return "unparsable", UNPARSABLE, f"The answer is not Python: it cannot be read from line {line} on."
 
 
 def _ran(verdict: Verdict) -> Said | None:
@@ -118,6 +122,8 @@ def _ran(verdict: Verdict) -> Said | None:
             return "raises", FAILS, f"The code raises {verdict.error} in line {verdict.line}, before any test."
         case "timeout":
             return "timeout", FAILS, "The code, with its tests, did not end in the time allowed."
+        case "unparsable" if verdict.line:  # what only compiling shows, such as a `return` outside of a function
+            return _unreadable(verdict.line)
         case "unparsable":
             return "tests", 0.5, "The tests of the task are not Python."
     return "killed", FAILS, "The code ended by itself, or by a limit, before its tests did."

@@ -51,9 +51,9 @@ class Verdict:
 
     passed: every test did. failed: `failed` names the numbers of the tests, from 1, that raised; `error` the first one's
     exception. error: the code raised before its tests. timeout: too long. killed: it ended by itself, by a limit or by a
-    forbidden act, or what it said is no verdict. unparsable: code or tests are not Python. unavailable: the lock-down failed,
-    and nothing was run. line: in the code, from 1, 0 if unknown. walls: "seccomp", and "namespaces" where the kernel allows
-    them.
+    forbidden act, or what it said is no verdict. unparsable: the code is not Python or,
+    where `line` is 0, the tests are not. unavailable: the lock-down failed, and nothing was run. line: in the code, from 1, 0 if
+    unknown. walls: "seccomp", and "namespaces" where the kernel allows them.
     """
 
     status: Status

@@ -16,6 +16,7 @@ import resource
 import struct
 import sys
 import types
+from collections.abc import Callable
 from typing import Any
 
 # Imported before the walls go up, for afterwards there is no file to read them from. Those that open sockets or start
@@ -122,26 +123,37 @@ def judge(code: str, tests: str) -> dict[str, Any]:
     sys.modules["answer"] = module
     sys.stdout = sys.stderr = io.TextIOWrapper(_Nowhere(), encoding="utf-8", write_through=True)
     sys.stdin = io.StringIO("")
-    try:
-        program, asked = compile(code, "answer", "exec", dont_inherit=True), ast.parse(tests, "tests").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return {
-            **verdict,
-            "status": "unparsable",
-            "error": type(error).__name__,
-            "line": getattr(error, "lineno", 0) or 0,
-        }
+    program, place, why = compiled(lambda: compile(code, "answer", "exec", dont_inherit=True))
+    if why:
+        return {**verdict, "status": "unparsable", "error": why, "line": place or 1}
+    asked, _, why = compiled(lambda: statements(tests))
+    if why:
+        return {**verdict, "status": "unparsable", "error": why}
     problem = attempt(program, module)
     if problem is not None:
         return {**verdict, "status": "error", "error": type(problem).__name__, "line": line_of(problem)}
     for statement in asked:
-        problem = attempt(compile(ast.Module([statement], []), "tests", "exec", dont_inherit=True), module)
+        problem = attempt(statement, module)
         verdict["tests"] += 1
         if problem is not None:
             verdict["failed"].append(verdict["tests"])
             verdict["error"] = verdict["error"] or type(problem).__name__
             verdict["line"] = verdict["line"] or line_of(problem)
     return {**verdict, "status": "failed" if verdict["failed"] else "passed"}
+
+
+def statements(tests: str) -> list[types.CodeType]:
+    """Each by itself, all of them before the code is run: what is wrong with the tests must not look like the code's doing."""
+    body = ast.parse(tests, "tests").body
+    return [compile(ast.Module([statement], []), "tests", "exec", dont_inherit=True) for statement in body]
+
+
+def compiled(make: Callable[[], Any]) -> tuple[Any, int, str]:
+    """What was made, or in which line it is no Python (0 if unknown), and the exception's type."""
+    try:
+        return make(), 0, ""
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return None, getattr(error, "lineno", 0) or 0, type(error).__name__
 
 
 def attempt(program: types.CodeType, module: types.ModuleType) -> BaseException | None:
