@@ -489,6 +489,15 @@ def test_an_answer_that_writes_its_own_verdict_stops_no_other_from_being_judged(
 
 
 @pytest.mark.usefixtures("locked_down")
+def test_what_an_answer_calls_its_exception_is_not_repeated() -> None:
+    raising = "raise type('call 0800-SECRET', (Exception,), {})"
+    report = code_answers.run(programs(f"{RIGHT}\n{raising}", f"def double(x):\n    {raising}"))
+    assert {item["kind"] for item in report.facts["kinds"]} == {"raises", "fails"}
+    assert "SECRET" not in report.findings.to_json()
+    assert report.findings["reason"].str.contains("an exception without a proper name").all()
+
+
+@pytest.mark.usefixtures("locked_down")
 def test_tests_that_do_not_compile_are_not_held_against_the_answer() -> None:
     made = programs(RIGHT, f"{RIGHT}\nreturn double", tests="assert double(2) == 4\nreturn double")
     report = code_answers.run(made)

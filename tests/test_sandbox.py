@@ -198,6 +198,15 @@ def test_what_is_no_verdict_is_taken_for_the_programs_own_end(said: str) -> None
     assert "seccomp" in verdict.walls
 
 
+@pytest.mark.parametrize("name", ["<b>call 0800-SECRET now</b>", "jane.doe@example.org", "x" * 61, "Value Error"])
+def test_only_a_name_is_taken_for_the_exceptions_type(name: str) -> None:
+    said = HONEST % ("failed", name, 1, 1, [1])
+    forged = run(f"import os\nos.write(3, {said.encode()!r} + b'\\n')\nos._exit(0)", "assert False")
+    assert (forged.status, forged.error, forged.failed) == ("failed", "", (1,))
+    named = run(f"raise type({name!r}, (Exception,), {{}})")
+    assert (named.status, named.error) == ("error", "")
+
+
 def test_deep_and_endless_texts_are_no_python() -> None:
     for code in ("(" * 100_000, "-" * 100_000 + "1", "x = 1\x00", "def f(:\n"):
         assert run(code).status == "unparsable"

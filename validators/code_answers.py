@@ -18,6 +18,7 @@ from validators.check import Report, Skip, check, findings
 
 # Severity: what no test can pass, what fails, what may only be the example's own way of putting it.
 UNPARSABLE, WRONG_LANGUAGE, CUT, MISSING, STUB, FAILS, BLOCK = 0.95, 0.95, 0.9, 0.9, 0.6, 0.9, 0.6
+UNNAMED = "an exception without a proper name"
 Said = tuple[str, float, str]  # kind, severity, one sentence
 
 
@@ -112,14 +113,18 @@ def _ran(verdict: Verdict) -> Said | None:
         case "passed" | "unavailable":
             return None
         case "failed":
-            first = f"the first of them number {verdict.failed[0]} ({verdict.error})"
+            first = f"the first of them number {verdict.failed[0]} ({verdict.error or UNNAMED})"
             return (
                 "fails",
                 FAILS,
                 f"The answer fails {len(verdict.failed)} of the task's {verdict.tests} tests, {first}; or the test is wrong.",
             )
         case "error":
-            return "raises", FAILS, f"The code raises {verdict.error} in line {verdict.line}, before any test."
+            return (
+                "raises",
+                FAILS,
+                f"The code raises {verdict.error or UNNAMED} in line {verdict.line}, before any test.",
+            )
         case "timeout":
             return "timeout", FAILS, "The code, with its tests, did not end in the time allowed."
         case "unparsable" if verdict.line:  # what only compiling shows, such as a `return` outside of a function

@@ -40,6 +40,7 @@ PARALLEL = 2
 # HumanEval's slowest solution takes 0.4 CPU s here, and 60 MB are the interpreter with its modules.
 SECONDS, MEMORY_MB = 5, 512
 OUTPUT = 1 << 16  # bytes of verdict; what the program prints itself goes nowhere
+LONGEST_NAME = 60  # characters of an exception's name; Python's own have at most 25
 START_S = 10.0  # on the clock, for an interpreter to start on a machine with other work
 
 Status = Literal["passed", "failed", "error", "timeout", "killed", "unparsable", "unavailable"]
@@ -57,7 +58,8 @@ class Verdict:
     """
 
     status: Status
-    error: str = ""  # the exception's type, never its message: that can hold anything
+    # The exception's type, never its message: that can hold anything. "" where what the child says is no name of a type.
+    error: str = ""
     line: int = 0
     tests: int = 0
     failed: tuple[int, ...] = ()
@@ -174,4 +176,5 @@ def _ended(end: Mapping[str, Any], walls: tuple[str, ...], most: int) -> Verdict
         raise ValueError("no such number")
     if (status == "failed") != bool(failed) or failed != sorted(set(failed) & set(range(1, tests + 1))):
         raise ValueError("no such tests")
-    return Verdict(status, error[:80], line, tests, tuple(failed), walls)
+    named = error if error.isidentifier() and len(error) <= LONGEST_NAME else ""
+    return Verdict(status, named, line, tests, tuple(failed), walls)
