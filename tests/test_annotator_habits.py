@@ -25,6 +25,7 @@ from pipeline.consensus.habits.answers import answers_of
 from pipeline.consensus.habits.copying import copying
 from pipeline.consensus.habits.drift import SHORTEST, change
 from pipeline.consensus.habits.gold import gold
+from pipeline.consensus.habits.pace import runs
 from pipeline.consensus.habits.sheet import Sheet, sheet_of
 from pipeline.consensus.habits.spam import pattern
 from pipeline.consensus.truth import truths
@@ -186,6 +187,19 @@ def test_of_two_people_ground_truth_still_tells_who_is_right() -> None:
     made = corpus_of(teams.drifter(team(0, people=2, n=200, labels=4, accuracy=0.9), 0, 0.5, 0.5), gold=80)
     assert ("person 0", "gold") in named(made)
     assert "person 1" not in {who for who, _ in named(made)}
+
+
+def test_a_run_is_held_against_how_often_the_others_say_so_where_they_answered() -> None:
+    """Person 0 shares 30 of 200 answers; in 22 of these the others say “label 0”, so 14 in a row are no wonder."""
+    said = np.full((200, 3), -1)
+    said[:, 0] = np.array([0, 1, 2, 1, 2])[np.arange(200) % 5]
+    said[50:64, 0] = 0
+    said[50:64, 1:] = np.where(np.arange(14) < 8, 1, 0)[:, None]
+    said[100:116, 1:] = 0
+    made = dataclasses.replace(team(0, people=3, n=200, labels=3), said=said)
+    base = corpus_of(made)
+    answers = answers_of(latest_answers(base.annotations), base.labels)
+    assert not runs(answers, base.annotations, alpha=LEVEL)
 
 
 LEVEL = 0.005  # each question's share of alpha

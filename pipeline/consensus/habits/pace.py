@@ -31,13 +31,14 @@ def speed(agreement: list[Row], annotations: pd.DataFrame, *, quick: float) -> l
 def runs(answers: Answers, annotations: pd.DataFrame, *, alpha: float) -> list[Row]:
     """Runs of one answer, in the order given, of which the others share at most half. p is at most the number of places where
     a run could begin, over all people and labels, times the chance of so many in a row at the label's usual rate: the
-    others' or the person's own outside the run, whichever is higher."""
+    others' on the shared examples or the person's own outside the run, whichever is higher."""
     votes, rows = answers.votes, []
     order = _order(answers, annotations)
     for person in range(votes.annotators):
         mine = order[votes.annotator[order] == person]
         same = votes.label[mine]
-        usual = shared(answers, person, NOBODY)[1].sum(axis=0) / max(len(mine), 1)
+        rest = shared(answers, person, NOBODY)[1]
+        usual = rest.sum(axis=0) / max(len(rest), 1)
         for start, length in _stretches(same):
             label, told = same[start], answers.reference[mine[start : start + length]]
             own = ((same == label).sum() - length) / max(len(mine) - length, 1)
