@@ -26,7 +26,8 @@ def disparate(joined: pd.DataFrame, slices: tuple[str, ...]) -> tuple[pd.DataFra
 
     joined: examples with `verdict` and the slices' columns. A group is flagged if it is removed (dropped, or waiting for an
     annotator) more often than the rest by Fisher's exact test after Benjamini–Hochberg, and kept at less than FOUR_FIFTHS of
-    the rest's rate. Severity is the share of the rest's rate that is missing: 0 is none, 1 is that nothing is left.
+    the rest's rate. Severity is the share of the rest's rate that is missing: 0 is none, also where both lose everything, 1 is
+    that nothing is left.
     """
     rows = [row for name in slices for row in _groups(joined, name)]
     for row, p in zip(rows, benjamini_hochberg([row["p"] for row in rows]) if rows else [], strict=True):
@@ -49,7 +50,7 @@ def _groups(joined: pd.DataFrame, name: str) -> list[dict[str, Any]]:
             continue
         gone, gone_rest = int((inside & ~kept).sum()), int((~inside & value.notna().to_numpy() & ~kept).sum())
         gap = difference_of_shares(gone, n, gone_rest, rest)
-        ratio = (1 - gone / n) / max(1 - gone_rest / rest, 1e-9)
+        ratio = (1 - gone / n) / max(1 - gone_rest / rest, 1e-9) if (gone, gone_rest) != (n, rest) else 1.0
         p = float(more_often(np.array([gone]), np.array([n]), np.array([gone_rest]), np.array([rest]))[0])
         rows.append(
             {

@@ -57,4 +57,12 @@ def test_small_groups_and_missing_values_are_no_groups() -> None:
 @pytest.mark.parametrize("verdict", ["keep", "drop"])
 def test_when_all_or_nothing_is_removed_nobody_is_hit_harder(verdict: str) -> None:
     made = joined({"north": 0.0, "south": 0.0}, 50, 0).assign(verdict=verdict)
-    assert not disparate(made, ("region",))[0]["flagged"].any()
+    table, facts = disparate(made, ("region",))
+    assert not table["flagged"].any()
+    assert table["severity"].tolist() == [0, 0]
+    assert [row["ratio"] for row in facts["groups"]] == [1, 1]
+
+
+def test_severity_is_one_where_only_one_group_loses_everything() -> None:
+    table, _ = disparate(joined({"north": 1.0, "south": 0.0}, 50, 0), ("region",))
+    assert table.set_index("subject_id")["severity"].to_dict() == {"region=north": 1, "region=south": 0}
