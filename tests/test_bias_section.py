@@ -73,6 +73,15 @@ def test_every_answer_belongs_to_a_check() -> None:
     assert set(ANSWERS) <= {*all_checks(), removal.NAME}
 
 
+def test_no_name_that_stands_out_is_told_with_how_far_the_furthest_moves_a_label() -> None:
+    row = {"name": "X", "label": "refund", "difference": -0.095, "low": -0.1, "high": -0.09, "neutral": 0.005, "flagged": False}
+    said = ANSWERS["counterfactual"]({"names": [row, {**row, "difference": 0.02}]}, {})[0]
+    assert said == ["No name moves a label clearly; the largest difference is 9.5 points."]
+    bounded = ANSWERS["counterfactual"]({"names": [row], "min_difference": 0.1}, {})[0][0]
+    assert bounded.startswith("No name moves a label clearly and by 10 points or more;")
+    assert ANSWERS["counterfactual"]({"names": []}, {})[0] == ["No name moves a label clearly."]
+
+
 def test_what_is_taken_out_of_one_group_more_than_of_others_is_told(tmp_path: Path) -> None:
     region = np.repeat(["north", "south"], 200)
     verdict = np.where((region == "south") & (np.arange(400) % 2 == 0), "drop", "keep")

@@ -260,14 +260,11 @@ def _gap(row: Row) -> str:
 
 
 def counterfactual(facts: Row, names: Names) -> Told:
-    rows, flips = _list(facts, "names"), _list(facts, "flips")
-    said = [
-        _count(
-            rows,
-            "{} combinations of a name and a label move clearly with the name alone.",
-            "No name moves a label further than a neutral word such as “tall” does.",
-        )
-    ]
+    rows, flips, least = _list(facts, "names"), _list(facts, "flips"), _number(facts.get("min_difference"))
+    none = "No name moves a label clearly" + (f" and by {least * 100:.3g} points or more" if least else "")
+    if rows:
+        none += f"; the largest difference is {max(map(_size('difference'), rows)) * 100:.1f} points"
+    said = [_count(rows, "{} combinations of a name and a label move clearly with the name alone.", none + ".")]
     total, flipped = (sum(int(_number(row.get(key)) or 0) for row in flips) for key in ("sentences", "flipped"))
     if total:
         said.append(f"In {flipped:,} of {total:,} sentences the answer changes if one group’s name stands for another’s.")
