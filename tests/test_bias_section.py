@@ -82,6 +82,15 @@ def test_no_name_that_stands_out_is_told_with_how_far_the_furthest_moves_a_label
     assert ANSWERS["counterfactual"]({"names": []}, {})[0] == ["No name moves a label clearly."]
 
 
+@pytest.mark.parametrize(
+    ("value", "much"), [(0.53, "little."), (0.6, "some of it."), (0.79, "some of it."), (0.8, "much: "), (0.88, "much: ")]
+)
+@pytest.mark.parametrize("flagged", [False, True])
+def test_how_much_is_told_without_the_text_goes_by_how_often_it_is_right(value: float, much: str, flagged: bool) -> None:
+    probe = {"value": value, "low": value - 0.09, "high": value + 0.07, "flagged": flagged}
+    assert f"That is {much}" in ANSWERS["artefacts"]({"probe": probe}, {})[0][0]
+
+
 def test_what_is_taken_out_of_one_group_more_than_of_others_is_told(tmp_path: Path) -> None:
     region = np.repeat(["north", "south"], 200)
     verdict = np.where((region == "south") & (np.arange(400) % 2 == 0), "drop", "keep")

@@ -19,6 +19,7 @@ MEASURES = {
     "disagreement": "annotators disagree", "doubted": "a model doubts the label", "uncertainty": "the consensus is unsure",
     "error": "wrong", "overconfidence": "too sure", "false positive": "wrongly says", "false negative": "misses",
 }  # fmt: skip
+LITTLE, MUCH = 0.6, 0.8  # area under the curve: below .6 hardly more than a guess; .8 “excellent”: Hosmer and Lemeshow (2000)
 
 
 def _list(facts: Row, key: str) -> list[Row]:
@@ -153,7 +154,8 @@ def artefacts(facts: Row, names: Names) -> Told:
     said = []
     if isinstance(probe, dict) and _number(probe.get("value")) is not None:
         value, low, high = (_number(probe.get(key)) or 0.0 for key in ("value", "low", "high"))
-        much = "much: a model can learn that instead of the text" if probe.get("flagged") else "little"
+        more = "some of it" if value < MUCH else "much: a model can learn that instead of the text"
+        much = "little" if value < LITTLE else more
         said.append(
             "Of two examples with different labels, a model that sees nothing but length, capitals, digits and punctuation tells "
             f"which is which {value:.0%} of the time ({low:.0%} to {high:.0%}; guessing gives 50%). That is {much}."
