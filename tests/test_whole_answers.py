@@ -164,6 +164,31 @@ def test_ratings_are_averaged_on_the_scale_and_not_beyond_what_was_given() -> No
     assert rating(3, 4)[2] is False
 
 
+@pytest.mark.parametrize(
+    ("given_", "merged"),
+    [
+        ([(1, 2), (2, 3), (3, 4), (4, 5)], [2, 3, 4, 5]),
+        ([(2.5, 3, 3), (4.5, 4, 5), (1, 1.5, 1)], [3, 4.5, 1]),
+        ([(1, 1.5), (2, 2.5), (4, 4.5)], [1.5, 2.5, 4.5]),
+        ([(-1, -2), (-2, -3)], [-1, -2]),
+        ([(0.1, 0.2), (0.3, 0.5), (0.7, 0.8)], [0.2, 0.4, 0.8]),
+        ([(0.25, 1), (0.5, 1)], [0.75, 0.75]),
+        ([(1e15, 1e15), (0.5, 1)], [1e15, 1]),
+    ],
+)
+def test_a_merged_rating_is_one_that_could_have_been_given_and_halves_go_up(
+    given_: list[tuple[float, ...]], merged: list[float]
+) -> None:
+    rows = [(row, str(who), {"c": value}) for row, values in enumerate(given_) for who, value in enumerate(values)]
+    answers = built(response_rating, rows).consensus.sort_values("example_id")["answer"]
+    assert [json.loads(answer)["c"] for answer in answers] == merged
+
+
+def test_ratings_finer_than_thousandths_have_no_grid() -> None:
+    assert rating(1 / 3, 2 / 3)[0] == pytest.approx(0.5)
+    assert rating(1 / 7, 2 / 7)[0] == pytest.approx(3 / 14)
+
+
 def test_a_severe_annotator_is_corrected_for() -> None:
     random = np.random.default_rng(0)
     others = []

@@ -1,4 +1,5 @@
-"""Several annotators' ratings → one: the mean, corrected for how severe and how careless each annotator is, on the scale's grid.
+"""Several annotators' ratings → one: the mean, corrected for how severe and how careless each annotator is, on the scale's grid:
+the nearest multiple of the step in which ratings were given, halves upwards.
 
 A rating is the example's true value + the annotator's bias + noise of the annotator's own size. Biases are shrunken by how much
 annotators differ at all (empirical Bayes): where they do not, the mean stays the mean. Source: the one-way random-effects model,
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import erf, exp, pi, sqrt
+from math import erf, exp, floor, gcd, pi, sqrt
 
 import numpy as np
 
@@ -31,6 +32,8 @@ OWN = 50.0  # ratings: an annotator's noise is drawn to everybody's; .60/.52 in 
 UNTOLD = 20.0  # ratings beyond the first of each example: up to about so many, all that annotators differ by is taken for noise
 FLOOR = 0.1  # of the usual variance: nobody is taken for more exact
 ROUNDS = 20
+PARTS = 1000  # of one: finer than thousandths is no grid
+EXACT = 1e-6  # what floats are off: a mean so little below a half is a half
 SPREAD = 4.0  # degrees of freedom that the annotators' usual noise is worth beside the spread of the example's own ratings
 NEAR = 0.25  # of the scale: a star of five
 
@@ -40,13 +43,13 @@ Width = Callable[[str], float]
 
 @dataclass(frozen=True)
 class Dimension:
-    """bias, variance: (annotators,) in the scale's units. width: from the scale's lowest to its highest. whole: every rating that
-    was given is a whole number."""
+    """bias, variance: (annotators,) in the scale's units. width: from the scale's lowest to its highest. step: the largest, at
+    most 1, that every rating given is a multiple of, such as .5 where halves were given; 0 if they are finer than thousandths."""
 
     bias: Array
     variance: Array
     width: float
-    whole: bool
+    step: float
 
 
 def fit(examples: Sequence[Mapping[int, Ratings]], *, annotators: int, width: Width) -> dict[str, Dimension]:
@@ -59,11 +62,26 @@ def _dimension(name: str, examples: Sequence[Mapping[int, Ratings]], annotators:
         (number, who, given[name]) for number, one in enumerate(examples) for who, given in sorted(one.items()) if name in given
     ]
     example, who, values = (np.array(column) for column in zip(*rows, strict=True))
-    whole = bool((values == np.round(values)).all())
+    step = _step(values.astype(np.float64))
     several = np.bincount(example)[example] > 1
     _, example = np.unique(example[several], return_inverse=True)
     bias, variance = _solve(example, who[several], values[several].astype(np.float64), annotators, width)
-    return Dimension(bias, variance, width, whole)
+    return Dimension(bias, variance, width, step)
+
+
+def _step(values: Array) -> float:
+    parts = values % 1 * PARTS
+    near = np.round(parts)
+    return gcd(PARTS, *near.astype(np.int64).tolist()) / PARTS if (np.abs(parts - near) < EXACT).all() else 0.0
+
+
+def _on_grid(value: float, step: float) -> float:
+    """The nearest multiple of the step, of two the higher; without a step the value itself."""
+    if not step:
+        return value
+    whole = floor(value)
+    rating = round(whole + floor((value - whole) / step + 0.5 + EXACT) * step, 3)
+    return int(rating) if rating == floor(rating) else rating
 
 
 def _solve(example: IntArray, who: IntArray, values: Array, annotators: int, width: float) -> tuple[Array, Array]:
@@ -107,11 +125,11 @@ def merge(example: Mapping[int, Ratings], dimensions: Mapping[str, Dimension]) -
 
 
 def _mean(values: Array, people: IntArray, how: Dimension) -> tuple[float, float]:
-    """(rating, 1 − its expected distance over the scale)."""
+    """(rating, on the grid; 1 − its expected distance over the scale)."""
     weight = 1 / how.variance[people]
     corrected = values - how.bias[people]
     mean = float(np.clip(np.average(corrected, weights=weight), values.min(), values.max()))
-    rating = round(mean) if how.whole else mean
+    rating = _on_grid(mean, how.step)
     usual = len(values) / float(weight.sum())
     spread = (float((weight * (corrected - mean) ** 2).sum() / weight.sum() * len(values)) + SPREAD * usual) / (
         len(values) - 1 + SPREAD
