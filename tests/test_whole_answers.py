@@ -189,6 +189,14 @@ def test_ratings_finer_than_thousandths_have_no_grid() -> None:
     assert rating(1 / 7, 2 / 7)[0] == pytest.approx(3 / 14)
 
 
+@pytest.mark.parametrize("task", [spans, multi_label_classification, response_rating, text_generation])
+def test_without_a_single_answer_there_is_an_empty_consensus(task: ModuleType) -> None:
+    examples = pd.DataFrame({"example_id": [1, 2], "text": TEXT})
+    found = build(annotations([(1, "a", "x")]).iloc[:0], examples, labels=(), task=task, scheme=NONE, seed=0)
+    assert list(found.consensus.columns) == list(CONSENSUS_COLUMNS)
+    assert not len(found.consensus)
+
+
 def test_a_severe_annotator_is_corrected_for() -> None:
     random = np.random.default_rng(0)
     others = []

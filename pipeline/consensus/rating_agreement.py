@@ -22,7 +22,8 @@ def values_of(table: Given) -> tuple[list[str], Array]:
     """(dimensions, values (v, D), NaN where an annotator did not give one)."""
     loaded: list[dict[str, Any]] = [orjson.loads(answer) for answer in table.answers]
     names = sorted({name for one in loaded for name in one})
-    return names, np.array([[one.get(name, np.nan) for name in names] for one in loaded], np.float64).reshape(-1, len(names))
+    values = [[one.get(name, np.nan) for name in names] for one in loaded]
+    return names, np.array(values, np.float64).reshape(len(loaded), len(names))
 
 
 def measures(table: Given, *, seed: int) -> Measures:
