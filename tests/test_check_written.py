@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import sys
+import timeit
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,13 @@ from pipeline.store import Store
 from pipeline.tasks import task_type
 from pipeline.types import Corpus, Evidence
 from validators.answer_duplicates import answer_duplicates
-from validators.answers.boilerplate import stock_phrases
-from validators.answers.constraints import broken_constraints, sentences
+from validators.answers.boilerplate import TEMPLATE, stock_phrases
+from validators.answers.constraints import LIST_LINE, broken_constraints, sentences
 from validators.answers.copying import copied
-from validators.answers.endings import broken_off
+from validators.answers.endings import SIGNED, broken_off
 from validators.answers.expected_language import wrong_language
 from validators.answers.mismatch import auc
+from validators.answers.programs import OTHER
 from validators.answers.written import Written
 from validators.check import run, settings_for
 from validators.code_answers import code_answers
@@ -579,13 +581,84 @@ def test_any_text_is_judged_and_none_is_repeated(texts: list[tuple[str, str]]) -
 
 @pytest.mark.parametrize(
     "bad",
-    ["a" * 200_000, "a: " * 50_000, "(" * 100_000, "- x\n" * 50_000, "'" * 100_000, "1. " * 60_000, "<" * 100_000],
+    [
+        "a" * 200_000,
+        "a: " * 50_000,
+        "(" * 100_000,
+        "- x\n" * 50_000,
+        "'" * 100_000,
+        "1. " * 60_000,
+        "<" * 100_000,
+        "\n" * 100_000 + "x",
+    ],
 )
 def test_a_hostile_answer_costs_no_more_than_its_length(bad: str) -> None:
     """Whatever is quadratic would take minutes here."""
     for one, two in ((bad, "A short answer to it."), ("A short question?", bad)):
         for outcome in run(corpus_of([one] * 3, [two] * 3), {name: settings_for({})[name] for name in CHECKS}):
             assert outcome.status != "crashed", outcome.reason
+
+
+PATTERNS: dict[str, Callable[[str], object]] = {
+    "other languages": OTHER.search, "templates": TEMPLATE.search, "lists": LIST_LINE.findall, "endings": SIGNED.search,
+    "sentences": sentences,
+}  # fmt: skip
+HOSTILE = (
+    "\n",
+    " \n",
+    "a.",
+    "`",
+    "[",
+    "a a(\n",
+    "!",
+    "- ",
+    ".'",
+    "a://",
+    "a./",
+    "### User ",
+    "\n-",
+    "public ",
+    ", ",
+    " ",
+    "const\n",
+)
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_what_reading_a_hostile_text_costs_grows_with_its_length(name: str) -> None:
+    """16 times the length: 16 times the time where it grows with the length, 256 times where it grows with its square."""
+    for bad in HOSTILE:
+        short, long = (bad * (size // len(bad)) + "x" for size in (1_000, 16_000))
+        assert seconds(PATTERNS[name], long) < 80 * seconds(PATTERNS[name], short), bad
+
+
+def seconds(read: Callable[[str], object], text: str) -> float:
+    return min(timeit.repeat(lambda: read(text), number=1, repeat=5))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "seen"),
+    [
+        ("other languages", "\n\n  \n  function double(x) {", True),
+        ("other languages", "Here:\n\n\tint main(int a,\n  int b)\n{", True),
+        ("other languages", "the function of it", False),
+        ("templates", "Hello.\n\n \n\nHuman: and?", True),
+        ("templates", "Hello.\nHuman: and?", False),
+        ("templates", "Well:\n### Response:  \n\n It is.", True),
+        ("templates", "### Response to it", False),
+        ("endings", "It is so.\n\n  - Anna Smith", True),
+        ("endings", "It is so, see https://example.org/a/b", True),
+        ("endings", "It is so, see example.org/a/b", True),
+        ("endings", "It is so and so", False),
+    ],
+)
+def test_what_such_patterns_are_for_is_seen_as_before(name: str, text: str, seen: bool) -> None:
+    assert (PATTERNS[name](text) is not None) == seen
+
+
+def test_items_and_sentences_are_counted_past_empty_lines() -> None:
+    assert len(LIST_LINE.findall("\n\n - one\n\n\n* two\n\t3. three\nfour\n-five")) == 3
+    assert sentences("Really?! Yes... \n\n no\n \n\nSo (he said.) It is!") == 5
 
 
 @pytest.mark.usefixtures("locked_down")

@@ -6,7 +6,7 @@ import re
 
 TEMPLATE = re.compile(
     r"<\|[a-z_]{2,30}\|>|\[/?INST\]|<</?SYS>>|</?s>(?:\s|\Z)|<(?:start|end)_of_turn>|\A\s*<bos>|<eos>|<pad>|<unk>"
-    r"|^#{2,4} ?(?:Response|Instruction|Input|Output|Human|Assistant|User) ?:?\s*$|\n\s*\n(?:Human|User) ?: ",
+    r"|^#{2,4} ?(?:Response|Instruction|Input|Output|Human|Assistant|User) ?:?[^\S\n]*$|\n[^\S\n]*\n(?:Human|User) ?: ",
     re.MULTILINE | re.IGNORECASE,
 )
 AS_A_MODEL = re.compile(

@@ -32,7 +32,7 @@ SHORT = re.compile(
     r"\b(?:dr|mr|mrs|ms|prof|st|vs|etc|e\.g|i\.e|no|approx|p\.m|a\.m|u\.s|bzw|z\.b|inc|ltd|jr|sr|[A-Z])\.",
     re.IGNORECASE,
 )
-LIST_LINE = re.compile(r"^\s*(?:[-*•–+]|\d{1,3}[.)])\s+\S", re.MULTILINE)
+LIST_LINE = re.compile(r"^[^\S\n]*(?:[-*•–+]|\d{1,3}[.)])\s+\S", re.MULTILINE)
 PARTS = re.compile(
     rf"\b{NUMBER}\s+(?:groups|parts|sections|headings|columns|categories|fields)\s*:\s*([^.!?:\n]{{5,120}})"
 )
@@ -117,7 +117,7 @@ def sentences(text: str) -> int:
     """How many sentences a text has: parts that end in a sign of that, or with the text."""
     plain = re.sub(r"\d[.:]\d|\.{2,}|https?://\S{1,500}", "x", prose(text))
     plain = SHORT.sub("x", plain)
-    return len([part for part in re.split(r"[.!?]+[\"'”’)\]]*(?:\s+|\Z)|\n\s*\n", plain) if words(part)])
+    return len([part for part in re.split(r"(?<![.!?])[.!?]+[\"'”’)\]]*(?:\s+|\Z)|\n\s*\n", plain) if words(part)])
 
 
 def _forbidden(asked: str, answer: str) -> list[str]:

@@ -23,8 +23,8 @@ OPEN_END = re.compile(r"(?:[,:(\[{„“«–—]|\s[-+=/&])\s*\Z")
 LIST_ITEM = re.compile(r"^\s*(?:[-*•–+#>|]|\d{1,3}[.):]|[a-zA-Z][.)])\s")
 # "Yours faithfully," or "- Anna" ends a letter, a tag or an address a post, and "Starter: soup, Dessert: ice" is a table.
 SIGNED = re.compile(
-    r"\n[^\n.!?]{1,40},\s*\Z|(?:[.!?][\"'”’)]*\s+|\n\s*)[-–—~]\s*[A-Z]\S{0,20}(?: \S{1,20}){0,2}\Z"
-    r"|(?:\A|\s)[#@]\w+\Z|\S+(?:://|\.\w+/)\S*\Z"
+    r"\n[^\n.!?]{1,40},\s*\Z|(?:[.!?][\"'”’)]*\s+|\n[^\S\n]*)[-–—~]\s*[A-Z]\S{0,20}(?: \S{1,20}){0,2}\Z"
+    r"|(?:\A|\s)[#@]\w+\Z|(?<!\S)\S{1,300}(?:://|\.\w{1,20}/)\S*\Z"
 )
 TAIL = 300  # characters of the end that are looked at for these
 TABLE = re.compile(r"\w: .*\w: ")

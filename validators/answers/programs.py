@@ -14,9 +14,9 @@ PYTHON = ("python", "py", "python3")
 LONGEST = 50_000  # characters: what a person writes for a task has fewer
 # Signs of other languages that no Python has at the beginning of a line.
 OTHER = re.compile(
-    r"^\s*(?:function\s+\w+\s*\(|(?:const|let|var)\s+\w+\s*=|(?:public|private|static)\s+\w|#include\b|using namespace"
+    r"^[^\S\n]*(?:function\s+\w+\s*\(|(?:const|let|var)\s+\w+\s*=|(?:public|private|static)\s+\w|#include\b|using namespace"
     r"|package \w+;|import [\w.*]+;|fn \w+\(|func \w+\(|SELECT\b|<\?php|<html|console\.log|System\.out"
-    r"|#!/bin/(?:ba)?sh|\w[\w<>\[\], ]* \w+\([^)]*\)\s*\{)",
+    r"|#!/bin/(?:ba)?sh|\w[\w<>\[\], ]* \w+\([^)]{0,300}\)\s*\{)",
     re.MULTILINE,
 )
 STUB = re.compile(r"#\s*(?:TODO|FIXME|XXX|your code)\b", re.IGNORECASE)
