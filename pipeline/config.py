@@ -138,7 +138,7 @@ class Project(Section):
     promotion: Promotion = Promotion()
     predictions: Predictions = Predictions()
     review: Review = Review()
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
     @field_validator("slices")
     @classmethod

@@ -2,8 +2,8 @@
 
 Actions: `ignore` (not even a reason), `note` (a reason, the example stays), `fix` (mended without a person, and recorded: see
 FIXABLE), `relabel` (an annotator must look; out of the version until then), `block` (the same, and the gate stays closed as
-long as the finding stands), `drop` (out of the version, kept beside it with its reason). The strongest action wins. What is
-said of an annotator, a slice or the corpus can be ignored, noted or block; no example is removed for it.
+long as the finding stands), `drop` (out of the version, kept beside it with its reason). The strongest action wins; to fix a copy
+is to drop it. What is said of an annotator, a slice or the corpus can be ignored, noted or block; no example is removed for it.
 """
 
 from __future__ import annotations
@@ -72,9 +72,11 @@ def decide(
     """
     answered = consensus.merge(examples[["example_id"]], on="example_id")
     reasons: dict[int, list[dict[str, Any]]] = {int(example): [] for example in answered["example_id"]}
-    for example in answered.loc[answered["tie"].astype(bool), "example_id"]:
+    for row in answered[answered["tie"].astype(bool)].to_dict("records"):
         text = "The annotators' answers are tied: somebody has to decide."
-        reasons[int(example)].append(_reason("consensus", TIE, 1.0, text, ""))
+        sure = row.get("confidence")
+        severity = 1.0 if sure is None or pd.isna(sure) else 1.0 - float(sure)
+        reasons[int(row["example_id"])].append(_reason("consensus", TIE, severity, text, ""))
     settled = _review(reasons, consensus, reviewed) if reviewed is not None else set()
     flagged = findings[findings["flagged"] & (findings["subject"] == "example")]
     for row in flagged.itertuples():
@@ -109,11 +111,10 @@ def _plural(subject: str) -> str:
 
 
 def blocking(verdicts: pd.DataFrame, findings: pd.DataFrame, action: Mapping[str, str]) -> int:
-    """How many findings keep the gate closed: of checks whose action is `block`, those about examples that nobody has settled
-    yet, and all about annotators, slices or the corpus."""
-    of_examples = sum(
-        item["action"] == "block" for reasons in verdicts["reasons"] for item in orjson.loads(reasons)
-    )
+    """How many findings keep the gate closed: of checks whose action is `block`, those about examples that wait for somebody to
+    settle them, and all about annotators, slices or the corpus. What is dropped for another reason waits for nobody."""
+    waiting = verdicts.loc[verdicts["verdict"] != "drop", "reasons"]
+    of_examples = sum(item["action"] == "block" for reasons in waiting for item in orjson.loads(reasons))
     others = findings[findings["flagged"] & (findings["subject"] != "example")]
     return int(of_examples + sum(action.get(check) == "block" for check in others["check"]))
 

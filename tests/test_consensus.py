@@ -128,3 +128,25 @@ def test_rte_consensus_is_better_than_majority_and_quality_follows_the_truth(sha
     assert quality.corr(true, method="spearman") > 0.75
     overall = found["auto"].facts["agreement"]["overall"]
     assert overall["low"] < overall["value"] < overall["high"]
+
+
+@pytest.mark.parametrize("method", ["auto", "shrunk", "crowdlab"])
+def test_what_all_agree_on_is_not_overruled_and_no_answer_is_one_that_nobody_gave(method: str) -> None:
+    random = np.random.default_rng(0)
+    truth = random.integers(0, 3, 300)
+    rows = []
+    for number, true in enumerate(truth, start=1):
+        for person in random.choice(list("pqrs"), 2, replace=False):
+            said = true if random.random() < 0.7 else random.integers(0, 3)
+            rows.append((number, str(person), "abc"[said]))
+    table = answers(rows)
+
+    def model(given: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+        return np.where(np.eye(3)[truth] > 0, 0.998, 0.001)  # knows it better than any of them
+
+    found = build(table, examples(table), labels=("a", "b", "c"), method=method, model=model).consensus.set_index("example_id")
+    for example, part in table.groupby("example_id"):
+        given = set(part["answer"])
+        assert found.loc[example, "answer"] in given
+        if len(given) == 1:
+            assert not found.loc[example, "tie"]

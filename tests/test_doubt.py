@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.evidence import doubt
 from pipeline.evidence.doubt import _evenness, chance_wrong, error_rate
 from pipeline.evidence.likeness import SHARPNESS, Likeness, likeness
 
@@ -45,12 +46,15 @@ def test_errors_of_any_kind_are_told_from_labels_taken_for_their_likes() -> None
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_no_more_labels_are_expected_to_be_wrong_than_the_rate_says(seed: int) -> None:
+def test_more_labels_than_the_rate_says_are_doubted_half_as_much_more(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     probabilities, given = answered(300, 5, 0.1, 2.0, seed)
-    odds = np.full(300, 9.0)
-    severity = chance_wrong(probabilities, given, odds, None, Likeness(np.random.default_rng(seed).random(300), 1.0))
+    odds, alike = np.full(300, 9.0), Likeness(np.random.default_rng(seed).random(300), 1.0)
+    severity = chance_wrong(probabilities, given, odds, None, alike)
     assert ((severity > 0) & (severity < 1)).all()
-    assert severity.mean() <= 0.1 + 1e-6
+    monkeypatch.setattr(doubt, "_at_most", lambda chance, rate: chance)
+    whole = chance_wrong(probabilities, given, odds, None, alike)
+    assert 0.1 < severity.mean() < whole.mean()
+    assert (np.argsort(severity, kind="stable") == np.argsort(whole, kind="stable")).all()
 
 
 def test_likeness_is_that_to_the_others_of_the_label_outside_of_the_own_group() -> None:

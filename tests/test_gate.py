@@ -360,3 +360,14 @@ def test_great_expectations_writes_nothing(
     assert capfd.readouterr() == ("", "")
     assert [file.name for file in tmp_path.iterdir()] == ["findings.yaml"]
     assert gate_module.logging.getLogger("great_expectations").level == 0
+
+
+@pytest.mark.parametrize("column", ["crashed_checks", "blocking_findings"])
+def test_a_suite_of_ones_own_cannot_leave_out_crashes_and_what_blocks(tmp_path: Path, column: str) -> None:
+    suites = own(tmp_path, {"type": "expect_column_min_to_be_between", "kwargs": {"column": "kept", "min_value": 1}})
+    tables = good()
+    assert ask(tables, suites=suites).open
+    tables["findings"][column] = 1
+    gate = ask(tables, suites=suites)
+    assert not gate.open
+    assert [item["column"] for item in blocking(gate)] == [column]

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -245,6 +246,38 @@ def test_a_suite_can_bound_what_a_check_measured(undisturbed: Path, tmp_path: Pa
         (folder / "suites" / "findings.yaml").write_text(shipped + lines.format(bound=bound))
         place = open_place(folder)
         assert checking.check_run(place, run_checks(place))["gate"]["open"] is is_open
+
+
+def test_what_decides_a_result_is_part_of_its_key(tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "keys")
+    settings = json.loads((folder / "project.yaml").read_text())
+
+    def keys(**changed: object) -> tuple[str, str]:
+        (folder / "project.yaml").write_text(json.dumps({**settings, **changed}))
+        place = open_place(folder)
+        agreed = agreeing.consensus(place, source.sync(place))
+        known = evidence.evidence(place, agreed)
+        found = checking.check(place, agreed, known)
+        return agreed, checking.decide(place, agreed, known, found)
+
+    first = keys()
+    assert keys() == first
+    assert keys(consensus={"method": "shrunk"})[0] != first[0]  # another reason is told, whatever the answers are
+    (folder / "suites").mkdir()
+    mine = folder / "suites" / "findings.yaml"
+    mine.write_text((ROOT / "validators" / "expectations" / "findings.yaml").read_text())
+    before = keys(expectations="suites")[1]
+    mine.rename(folder / "suites" / "findngs.yaml")
+    after = keys(expectations="suites")[1]
+    assert after != before
+    place = open_place(folder)
+    assert not checking.check_run(place, after)["gate"]["open"]
+    parsed = source.parse_source(place, source.sync(place))
+    given = np.zeros(len(parsed.examples), np.int64)
+    for classes in (8, 9):  # a label was added to the configuration
+        ask = agreeing._model(place, parsed, classes)
+        assert ask is not None
+        assert ask(given).shape == (len(given), classes)
 
 
 def test_a_check_that_crashes_closes_the_gate_and_nothing_is_released(tmp_path: Path) -> None:

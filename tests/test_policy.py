@@ -117,3 +117,19 @@ def test_a_blocking_finding_about_a_person_or_a_group_counts_as_long_as_it_is_fl
     )
     nothing = pd.DataFrame({"example_id": [], "verdict": [], "reasons": []})
     assert blocking(nothing, table, {"annotators": "block", "slice_labels": "note"}) == 1
+
+
+def test_what_would_block_but_is_dropped_waits_for_nobody() -> None:
+    table = pd.DataFrame([finding("x", 1), finding("exact_duplicates", 1), finding("x", 2)])
+    examples = pd.DataFrame({"example_id": [1, 2]})
+    consensus = pd.DataFrame({"example_id": [1, 2], "answer": '"a"', "tie": False})
+    for action in ({"x": "block", "exact_duplicates": "drop"}, {"x": "block", "exact_duplicates": "fix"}):
+        found = decide(examples, consensus, table, action)
+        assert found["verdict"].tolist() == ["drop", "relabel"]
+        assert blocking(found, table, action) == 1
+
+
+def test_a_tie_is_as_urgent_as_the_consensus_is_unsure() -> None:
+    consensus = pd.DataFrame({"example_id": [1, 2, 3], "answer": '"a"', "tie": True, "confidence": [0.5, 0.99, None]})
+    found = decide(consensus[["example_id"]], consensus, pd.DataFrame([finding("x", 9)]), {"x": "note"})
+    assert [json.loads(reasons)[0]["severity"] for reasons in found["reasons"]] == [0.5, 0.01, 1.0]

@@ -182,6 +182,8 @@ def _ask(item: Check, corpus: Corpus, settings: dict[str, Any]) -> Outcome:
         status = "flagged" if bool(report.findings["flagged"].any()) else "passed"
     except Skip as skip:
         status, reason = "skipped", str(skip)
+    except CheckError:
+        raise  # a setting that cannot be: project.yaml has to be mended, whatever the data say
     except Exception as error:  # noqa: BLE001 a crash is an outcome: it closes the gate, and its place is kept
         last = traceback.extract_tb(error.__traceback__)[-1]
         status, reason = "crashed", f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"

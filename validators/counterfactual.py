@@ -57,6 +57,7 @@ def counterfactual(
         "names": worst_first(rows, "difference"), "flips": flips, "tested": len(rows),
         "smallest_group": min(row["n"] for row in rows), "worst_gap": max(abs(row["difference"]) for row in rows),
         "flip_share": sum(flip["flipped"] for flip in flips) / sum(flip["sentences"] for flip in flips),
+        "min_difference": min_difference,
     }  # fmt: skip
     by_name: dict[str, list[Row]] = {}
     for row in rows:

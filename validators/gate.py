@@ -31,6 +31,8 @@ OWN = {
     "expect_agreement_to_be_at_least", "expect_flagged_share_to_be_at_most", "expect_leakage_to_be_at_most",
     "expect_slice_association_to_be_at_most", "expect_kept_ratio_to_be_at_least",
 }  # fmt: skip
+# Columns of `findings` that no suite of a project can leave out: a crash is no result, and `block` is the project's own word.
+ALWAYS = ("crashed_checks", "blocking_findings")
 Item = dict[str, Any]
 
 
@@ -76,6 +78,7 @@ def _item(table: str, expectation: str, column: str, **rest: Any) -> Item:
 def _evaluate(name: str, file: Path, table: pd.DataFrame, parameters: dict[str, Any]) -> list[Item]:
     try:
         entries = _entries(file)
+        entries += _always(file, entries, table)
         _require_rows_and_columns(table)
         early = {number: found for number, entry in enumerate(entries) if (found := _early(entry, table, parameters))}
         asked = {number: entry for number, entry in enumerate(entries) if number not in early}
@@ -109,6 +112,16 @@ def _entries(file: Path) -> list[dict[str, Any]]:
         if entry.get("type") in UNRELIABLE:
             raise _Broken(f"{entry['type']} gives wrong answers on pandas 3: check the values, not the column's type")
     return entries
+
+
+def _always(file: Path, entries: list[dict[str, Any]], table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Shipped expectations on columns of ALWAYS that the file does not name, where there is something to tell."""
+    shipped = SHIPPED / file.name
+    if file == shipped or not shipped.is_file():
+        return []
+    named = {column for entry in entries for column in _columns(entry["kwargs"])}
+    wanted = {column for column in ALWAYS if column in table.columns and (table[column] > 0).any()} - named
+    return [entry for entry in _entries(shipped) if set(_columns(entry["kwargs"])) & wanted]
 
 
 def _require_rows_and_columns(table: pd.DataFrame) -> None:

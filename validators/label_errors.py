@@ -47,7 +47,7 @@ def label_errors(
     if not corpus.labels and not corpus.vocabulary:
         raise Skip("The answers of this kind of work are neither one of a few labels nor a set of them.")
     if not corpus.evidence.probabilities.shape[1]:
-        raise Skip("The answers of this kind of work do not follow from the text alone, so that no model of it can doubt them.")
+        raise Skip("The answers of this kind of work are not labels of the whole text that a model of it could doubt.")
     if not corpus.labels:
         return _of_sets(corpus, min_precision, min_examples, min_per_class)
     judged, left_out = _judged(corpus, min_per_class)

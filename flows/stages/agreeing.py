@@ -19,6 +19,7 @@ from pipeline.types import Control, FloatArray, IntArray, Parsed, Scheme
 
 CODE = (
     "pipeline/consensus", "pipeline/reading", "pipeline/tasks", "pipeline/sources.py", "pipeline/versions/splits.py",
+    "pipeline/statistics.py",
 )  # fmt: skip
 MODEL = ("pipeline/evidence",)
 NEIGHBOURS = 15  # as in the evidence stage
@@ -51,7 +52,8 @@ def consensus(place: Place, source: str) -> str:
     examples = _with_splits(place, parsed, built.consensus, classes)
     frames = [frame_digest(table) for table in (examples, built.consensus, looked)]
     left, code = sorted(parsed.left.items()), code_digest(*CODE, "pipeline/reviewed.py")
-    key = digest("consensus", source, asdict(parsed.scheme), left, *frames, code)
+    asked = [settings.consensus.model_dump(mode="json"), settings.seed, place.slices, place.template.task]
+    key = digest("consensus", source, asdict(parsed.scheme), left, asked, *frames, code)
 
     def write(folder: Path) -> dict[str, Any]:
         for name, table in (
@@ -117,7 +119,7 @@ def _model(place: Place, parsed: Parsed, classes: int) -> Callable[[IntArray], F
     def ask(labels: IntArray) -> FloatArray:
         groups = merge_groups(_near_groups(place, texts), parsed.examples["group"])
         named = (encoder_revision(model.name), model.max_length, code_digest(*MODEL))
-        key = digest("said", texts, groups.tolist(), labels.tolist(), *named)
+        key = digest("said", texts, groups.tolist(), labels.tolist(), classes, *named)
         found: FloatArray = _cached(place, "said", key, lambda: _said(place, texts, groups, labels, classes))
         return found
 

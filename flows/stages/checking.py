@@ -19,7 +19,7 @@ from pipeline.store import code_digest, digest, replace_file, write_json
 
 CODE = ("validators", "pipeline/bias", "pipeline/consensus", "pipeline/evidence", "pipeline/tasks", "pipeline/statistics.py")
 DECIDING = (
-    "validators", "pipeline/policy.py", "pipeline/fixes.py", "pipeline/removal.py", "pipeline/report", "flows/summary.py",
+    *CODE, "pipeline/policy.py", "pipeline/fixes.py", "pipeline/removal.py", "pipeline/report", "flows/summary.py",
     "flows/gate_tables.py",
 )  # fmt: skip
 CHECK_LOG = "check-log"
@@ -35,7 +35,8 @@ def check(
     settings = settings_for(place.project.checks)
     shown = suggestions(place, answered(place.store.folder("consensus", consensus_key)))
     known = [frame_digest(table) for table in (people(place, _users(place, consensus_key)), shown)]
-    key = digest("findings", consensus_key, evidence_key, settings, known, code_digest(*CODE))
+    asked = [place.project.seed, place.slices, _models(settings)]
+    key = digest("findings", consensus_key, evidence_key, settings, known, asked, code_digest(*CODE))
 
     def write(folder: Path) -> None:
         outcomes = run(corpus(place, consensus_key, evidence_key), settings, progress)
@@ -48,6 +49,14 @@ def check(
     return key
 
 
+def _models(settings: dict[str, dict[str, Any]]) -> list[str]:
+    """The revisions of the models that checks are set to ask: a folder may hold another one under the same name."""
+    from pipeline.evidence.encoder import encoder_revision
+
+    named = [values["model"] for values in settings.values() if isinstance(values.get("model"), str) and values["model"]]
+    return [encoder_revision(name) for name in named]
+
+
 def decide(place: Place, consensus_key: str, evidence_key: str, findings_key: str) -> str:
     """Verdicts, gate, tables and the quality report: the check run, by whose id a version is released."""
     from pipeline import policy
@@ -56,8 +65,10 @@ def decide(place: Place, consensus_key: str, evidence_key: str, findings_key: st
     action = policy.actions(place.project.policy, subjects())
     suites = _suites(place)
     planted = _planted(place)
-    suite_text = [file.read_text() for file in sorted(suites.glob("*.yaml"))] if suites else []
-    head = [place.project.name, place.project.template, str(place.project.source)]
+    suite_text = [(file.name, file.read_text()) for file in sorted(suites.glob("*.yaml"))] if suites else []
+    server = place.project.label_studio
+    where = [server.url, server.project] if server else []
+    head = [place.project.name, place.project.template, str(place.project.source), where, place.slices]
     key = digest("check", consensus_key, findings_key, action, suite_text, planted, head, code_digest(*DECIDING))[:16]
 
     def write(folder: Path) -> dict[str, Any]:

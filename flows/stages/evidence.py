@@ -26,7 +26,7 @@ def evidence(place: Place, consensus_key: str, progress: Progress = quiet) -> st
     model = place.project.model
     code = code_digest("pipeline/evidence", "pipeline/bias/counterfactual.py", "pipeline/bias/identity_terms.yaml")
     reader = _reader(place)
-    key = digest("evidence", consensus_key, encoder_revision(model.name), model.max_length, reader, code)
+    key = digest("evidence", consensus_key, encoder_revision(model.name), model.max_length, reader, place.project.seed, code)
 
     def write(folder: Path) -> None:
         tables = place.store.folder("consensus", consensus_key)

@@ -65,13 +65,3 @@ def decide(posterior: Posterior, ids: NDArray[np.int64], seed: int) -> tuple[NDA
         options = np.flatnonzero(tied[row])
         chosen[row] = options[np.random.default_rng([seed, abs(int(ids[row]))]).integers(len(options))]
     return chosen, tie
-
-
-def choose(votes: Votes) -> tuple[str, str]:
-    """(method, why) for `auto`, by shape alone (to be replaced by the choice among candidates)."""
-    if votes.examples == len(votes.label):
-        return "majority", "Each example has one answer, which is taken as it is."
-    per_annotator = len(votes.label) / max(votes.annotators, 1)
-    if len(votes.label) / max(votes.examples, 1) < 2 or per_annotator < votes.labels**2:
-        return "one_coin", "One accuracy per annotator: too few answers for a confusion matrix."
-    return "dawid_skene", "Dawid–Skene, a confusion matrix per annotator."

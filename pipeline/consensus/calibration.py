@@ -29,7 +29,8 @@ class Calibration:
 
 
 def calibrate(votes: Votes, posterior: Posterior, gold: Index | None = None, unseen: Posterior | None = None) -> Calibration:
-    """gold: (n,) true labels, -1 where unknown; unseen: the posterior of the same method that has seen none of it."""
+    """gold: (n,) true labels, -1 where unknown or where no answer but the truth itself is left; unseen: the posterior of the same
+    method that has seen none of it."""
     if gold is not None and unseen is not None and int((gold >= 0).sum()) >= LEAST_GOLD:
         known = np.flatnonzero((gold >= 0) & np.isfinite(unseen.probabilities[:, 0]))
         heat = min(BY_GOLD, key=lambda heat: _loss(tempered(unseen.probabilities[known], heat), gold[known]))

@@ -57,8 +57,8 @@ def wants_model(votes: Votes) -> bool:
 
 def by_gold(
     votes: Votes, gold: Index, ids: Index, chosen: Choice, seed: int, model: Array | None
-) -> tuple[Choice, list[dict[str, Any]], Posterior]:
-    """(choice, how right each method is on gold, the choice's posterior out of sample).
+) -> tuple[Choice, list[dict[str, Any]], dict[str, Posterior]]:
+    """(choice, how right each method is on gold, the posterior of each, out of sample).
 
     gold: (n,) the true label, -1 where unknown. `votes` hold neither what is known nor the answers that are the gold itself, so
     that no method has seen what it is judged by. Another method than the one chosen by shape is taken only if it is right
@@ -84,13 +84,13 @@ def by_gold(
     p = binomtest(more, more + fewer, alternative="greater").pvalue if more > fewer else 1.0
     if len(judged) and p <= LEVEL / max(len(right) - 1, 1):
         told = f"{int(right[best].sum())} of {len(judged)} gold examples right, {chosen.method} {int(right[chosen.method].sum())}"
-        return Choice(best, f"By gold: {best} has {told}, which is no chance (p = {p:.1g})."), rows, posteriors[best]
+        return Choice(best, f"By gold: {best} has {told}, which is no chance (p = {p:.1g})."), rows, posteriors
     if len(judged):
         told = (
             f"Of {len(judged)} gold examples it has {int(right[chosen.method].sum())} right; no other method is clearly better."
         )
         chosen = replace(chosen, why=f"{chosen.why} {told}")
-    return chosen, rows, posteriors[chosen.method]
+    return chosen, rows, posteriors
 
 
 def candidates(model: Array | None, *also: str) -> list[str]:

@@ -67,13 +67,12 @@ def solve_labels(
     rows: list[dict[str, Any]] = []
     before: Posterior | None = None
     if (gold >= 0).any() and votes.examples < len(votes.label):
-        found, rows, before = by_gold(unseen, gold, ids, choice, seed, said)
+        found, rows, posteriors = by_gold(unseen, gold, ids, choice, seed, said)
         choice = found if method == "auto" else choice
+        before = posteriors[choice.method]
     posterior = solve(replace(votes, known=gold) if (gold >= 0).any() else votes, choice.method, said)
-    label, tie = decide(posterior, ids, seed)
-    alone = np.flatnonzero(votes.sizes[votes.example] < 2)  # a lone answer is nobody's to overrule
-    label[votes.example[alone]], tie[votes.example[alone]] = votes.label[alone], False
-    calibration = calibrate(votes, posterior, gold, before)
+    label, tie = decide(_given(posterior, votes, gold), ids, seed)
+    calibration = calibrate(votes, posterior, np.where(unseen.sizes > 0, gold, -1), before)
     confidence = tempered(posterior.probabilities, calibration.temperature)
     settled = (confidence[np.arange(len(label)), label] >= SETTLED) & ((said is None) | (gold >= 0))
     tie |= _outvoted(votes, label) & ~settled
@@ -94,6 +93,15 @@ def _without(votes: Votes, answers: pd.DataFrame, truth: pd.DataFrame) -> Votes:
     return replace(votes, example=votes.example[rows], annotator=votes.annotator[rows], label=votes.label[rows])
 
 
+def _given(posterior: Posterior, votes: Votes, gold: Index) -> Posterior:
+    """The posterior over what somebody said, or what is known to be true: an answer that nobody gave is no consensus, and what
+    all agree on is nobody's to overrule."""
+    said = counts(votes) > 0
+    said[np.flatnonzero(gold >= 0), gold[gold >= 0]] = True
+    said[~said.any(axis=1)] = True
+    return replace(posterior, probabilities=np.where(said, posterior.probabilities, -1.0))
+
+
 def _outvoted(votes: Votes, label: Index) -> NDArray[np.bool_]:
     """(n,) whether some other label has as many votes as the chosen one, or more."""
     counted = counts(votes)
@@ -105,7 +113,7 @@ def _outvoted(votes: Votes, label: Index) -> NDArray[np.bool_]:
 
 def _asked(model: Model | None, votes: Votes, ids: Index, examples: pd.DataFrame, method: str) -> Array | None:
     """What the model says (n, K), learnt from the labels that the votes alone give; None where it is not wanted."""
-    if model is None or method not in ("auto", "crowdlab", "shrunk") or not wants_model(votes):
+    if model is None or method not in ("auto", "crowdlab", "shrunk") or not (method == "crowdlab" or wants_model(votes)):
         return None
     guessed = solve(votes, "shrunk").probabilities.argmax(1)
     guessed[votes.sizes == 0] = -1

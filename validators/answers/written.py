@@ -15,7 +15,7 @@ from validators.check import Skip
 
 FENCE = re.compile(r"```[^\n`]*\n.*?(?:```|\Z)|`[^`\n]{1,300}`", re.DOTALL)
 CODE_LINE = re.compile(
-    r"^\s*(?:(?:async\s+)?def |class |return\b|import |from \w+ import |for .+:\s*$|while .+:\s*$"
+    r"(?:(?:async\s+)?def |class |return\b|import |from \w+ import |for .+:\s*$|while .+:\s*$"
     r"|if .+:\s*$|elif |else:|try:|except\b|assert |print\(|@\w|#include|function |const |let |var |public |private "
     r"|(?:SELECT|INSERT|FROM|WHERE|GROUP BY|HAVING|ORDER BY|(?:LEFT |INNER )?JOIN|LIMIT)\b|[\w.\[\]\"']+ *(?:[-+*/|&]?=) *\S"
     r"|[})\]];?\s*$|.*[;{]\s*$|<[a-z!/])"
@@ -74,7 +74,7 @@ def looks_like_code(text: str) -> bool:
     lines = [line for line in text.splitlines() if line.strip()]
     if text.lstrip().startswith("```"):
         return True
-    return bool(lines) and sum(bool(CODE_LINE.match(line)) for line in lines) >= 0.6 * len(lines)
+    return bool(lines) and sum(bool(CODE_LINE.match(line.strip())) for line in lines) >= 0.6 * len(lines)
 
 
 def prose(text: str) -> str:
