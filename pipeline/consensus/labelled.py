@@ -71,7 +71,7 @@ def solve_labels(
         choice = found if method == "auto" else choice
         before = posteriors[choice.method]
     posterior = solve(replace(votes, known=gold) if (gold >= 0).any() else votes, choice.method, said)
-    label, tie = decide(_given(posterior, votes, gold), ids, seed)
+    label, tie = decide(said_by_somebody(posterior, votes, gold), ids, seed)
     calibration = calibrate(votes, posterior, np.where(unseen.sizes > 0, gold, -1), before)
     confidence = tempered(posterior.probabilities, calibration.temperature)
     settled = (confidence[np.arange(len(label)), label] >= SETTLED) & ((said is None) | (gold >= 0))
@@ -93,7 +93,7 @@ def _without(votes: Votes, answers: pd.DataFrame, truth: pd.DataFrame) -> Votes:
     return replace(votes, example=votes.example[rows], annotator=votes.annotator[rows], label=votes.label[rows])
 
 
-def _given(posterior: Posterior, votes: Votes, gold: Index) -> Posterior:
+def said_by_somebody(posterior: Posterior, votes: Votes, gold: Index) -> Posterior:
     """The posterior over what somebody said, or what is known to be true: an answer that nobody gave is no consensus, and what
     all agree on is nobody's to overrule."""
     said = counts(votes) > 0

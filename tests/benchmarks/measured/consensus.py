@@ -26,6 +26,7 @@ from pipeline.consensus.aggregation import METHODS, decide, solve
 from pipeline.consensus.ambiguity import ambiguity
 from pipeline.consensus.calibration import calibrate, tempered
 from pipeline.consensus.choosing import by_shape, wants_model
+from pipeline.consensus.labelled import said_by_somebody
 from pipeline.consensus.votes import Votes
 from pipeline.statistics import wilson
 
@@ -141,9 +142,7 @@ def _ours() -> dict[str, Callable[[Votes, int], Answer]]:
 def auto(votes: Votes, seed: int, model: Array | None = None) -> Answer:
     """What `build` does without gold."""
     posterior = solve(votes, by_shape(votes, model is not None).method, model)
-    label, _ = decide(posterior, np.arange(votes.examples), seed)
-    alone = votes.sizes[votes.example] < 2
-    label[votes.example[alone]] = votes.label[alone]
+    label, _ = decide(said_by_somebody(posterior, votes, np.full(votes.examples, -1)), np.arange(votes.examples), seed)
     return label, tempered(posterior.probabilities, calibrate(votes, posterior).temperature)
 
 
