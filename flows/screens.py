@@ -96,7 +96,11 @@ def _gate(gate: dict[str, Any]) -> None:
     closed = f"Gate: closed, {len(blocking)} of {len(gate['expectations'])} expectations do not hold:"
     say("Gate: open" if gate["open"] else closed)
     for item in blocking:
-        say(f"  {item['meaning'].rstrip('.')}: observed {item['observed']}, allowed {item['allowed']}")
+        say(f"  {item['meaning'].rstrip('.')}: observed {_short(item['observed'])}, allowed {item['allowed']}")
+
+
+def _short(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def version(body: dict[str, Any]) -> None:
