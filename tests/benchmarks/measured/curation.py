@@ -2,9 +2,10 @@
 oracle has answered the first 5, 10 or 20 % of the examples as ranked by Assay, by Datalab or at random; beside all labels right.
 
 Two models: the linear probe on MiniLM embeddings, on all training texts of banking77 and TREC; and the adapter that the product
-trains, LoRA in MiniLM at its default settings, on ADAPTED training texts of TREC with 20 % wrong (all of them would take hours). Test files are as published. Recovered is (curated - noisy) / (clean - noisy), of the means over the
-seeds, with an interval by jackknife over these. What the rankings were chosen on: see `labels`; the test files of banking77 and
-TREC are among it, but no model here was trained or tuned on these.
+trains, LoRA in MiniLM at its default settings, on ADAPTED training texts of TREC with 20 % wrong (all of them would take hours).
+Test files are as published. Recovered is (curated - noisy) / (clean - noisy), of the means over the seeds, with an interval by
+jackknife over these. What the rankings were chosen on: see `labels`; the test files of banking77 and TREC are among it, but no
+model here was trained or tuned on these.
 """
 
 from __future__ import annotations
