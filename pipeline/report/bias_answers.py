@@ -176,14 +176,15 @@ def artefacts(facts: Row, names: Names) -> Told:
 
 
 def toxicity(facts: Row, names: Names) -> Told:
+    some = "The classifier calls texts of {} groups toxic clearly more often than others."
+    none = "The classifier calls no group’s texts toxic clearly more often than others."
+    return _more_than_elsewhere(facts, some, none, "How much more often, in points", "0 is as elsewhere.")
+
+
+def _more_than_elsewhere(facts: Row, some: str, none: str, title: str, note: str) -> Told:
     rows = _list(facts, "groups")
-    said = _count(
-        rows,
-        "The classifier calls texts of {} groups toxic clearly more often than others.",
-        "The classifier calls no group’s texts toxic clearly more often than others.",
-    )
     made = [_dot(row, _place(row), "difference") for row in _shown(rows, _worse("difference"))]
-    return [said], [_plot(made, "How much more often, in points", "0 is as elsewhere.", unit="points", zero=True)]
+    return [_count(rows, some, none)], [_plot(made, title, note, unit="points", zero=True)]
 
 
 def annotator_groups(facts: Row, names: Names) -> Told:
@@ -276,14 +277,9 @@ def counterfactual(facts: Row, names: Names) -> Told:
 
 
 def disparate_removal(facts: Row, names: Names) -> Told:
-    rows = _list(facts, "groups")
-    said = _count(
-        rows,
-        "{} groups are kept at less than four fifths of the rate of the others.",
-        "No group loses clearly more than the others.",
-    )
-    made = [_dot(row, _place(row), "difference") for row in _shown(rows, _worse("difference"))]
-    return [said], [_plot(made, "Removed more than elsewhere, in points", "0 is as much as elsewhere.", unit="points", zero=True)]
+    some = "{} groups are kept at less than four fifths of the rate of the others."
+    none = "No group loses clearly more than the others."
+    return _more_than_elsewhere(facts, some, none, "Removed more than elsewhere, in points", "0 is as much as elsewhere.")
 
 
 ANSWERS: dict[str, Callable[[Row, Names], Told]] = {
